@@ -62,6 +62,12 @@ impl ActionType {
     }
 }
 
+/// Whether a field has the value that it has where it is absent.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(crate) fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -215,7 +215,37 @@ fn forbid_null(schema: &mut JSONSchemaProps) {
 
 #[cfg(test)]
 mod tests {
-    use super::annotations::{CHANGED_BY_PREFIX, MOST_CHANGERS, changers};
+    use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+        JSONSchemaProps, JSONSchemaPropsOrArray,
+    };
+
+    use super::{
+        annotations::{CHANGED_BY_PREFIX, MOST_CHANGERS, changers},
+        crds,
+    };
+
+    /// kubectl and GitOps tools compare a list as a whole, so each default that the API server adds to its items is a difference.
+    #[test]
+    fn no_item_of_a_list_of_a_spec_has_a_default() {
+        fn find_defaults(path: &str, schema: &JSONSchemaProps, is_in_list: bool, found: &mut Vec<String>) {
+            if is_in_list && schema.default.is_some() {
+                found.push(path.to_owned());
+            }
+            for (name, property) in schema.properties.iter().flatten() {
+                find_defaults(&format!("{path}.{name}"), property, is_in_list, found);
+            }
+            if let Some(JSONSchemaPropsOrArray::Schema(item)) = &schema.items {
+                find_defaults(&format!("{path}[]"), item, true, found);
+            }
+        }
+        let mut found = Vec::new();
+        for version in crds().into_iter().flat_map(|crd| crd.spec.versions) {
+            let root = version.schema.and_then(|schema| schema.open_api_v3_schema);
+            let parts = root.unwrap().properties.unwrap_or_default();
+            find_defaults("spec", &parts["spec"], false, &mut found);
+        }
+        assert!(found.is_empty(), "{found:?}");
+    }
 
     #[test]
     fn changers_are_read_by_number_and_not_by_the_order_of_their_keys() {

@@ -16,7 +16,7 @@ use crate::ledger::Ledger;
 const LOG_EVERY: Duration = Duration::from_secs(2);
 
 /// Texts of a termination message that is still too long are cut to this many characters.
-const SHORTER: [usize; 3] = [120, 48, 16];
+const SHORTER: [usize; 4] = [240, 120, 48, 16];
 
 /// Reports the progress of a step.
 #[derive(Debug)]

@@ -27,9 +27,9 @@ pub const MLFLOW_KEYS: [&str; 3] = [
     .message("a model file needs a sample: rows with the scores that the model gives them where it was trained"))]
 #[x_kube(validation = Rule::new("!has(self.bundle) || !has(self.sample)")
     .message("sample is for a model that is imported; a bundle in the store is served as it is"))]
-#[x_kube(validation = Rule::new("!has(self.file) || (!has(self.file.moreFiles) && self.file.csv.header && self.file.csv.delimiter == ',' && \
-    (!has(self.file.csv.decimal) || self.file.csv.decimal == '.') && !has(self.file.csv.columns) && !has(self.file.csv.rename) && \
-    !has(self.file.csv.missing) && !has(self.file.csv.thousands))")
+#[x_kube(validation = Rule::new("!has(self.file) || !has(self.file.moreFiles) && (!has(self.file.csv) || ((!has(self.file.csv.header) || self.file.csv.header) && \
+    (!has(self.file.csv.delimiter) || self.file.csv.delimiter == ',') && (!has(self.file.csv.decimal) || self.file.csv.decimal == '.') && !has(self.file.csv.columns) && !has(self.file.csv.rename) && \
+    !has(self.file.csv.missing) && !has(self.file.csv.thousands)))")
     .message("file is one file of a model: remove moreFiles and csv; the format of the sample is in sample.dataset.csv"))]
 pub struct ArtifactSource {
     /// Digest of the manifest of a bundle in the store. It is served as it is, without a Job.

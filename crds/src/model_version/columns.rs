@@ -63,8 +63,8 @@ pub struct FeatureSpec {
     /// The range that values in the data must be in. If absent, it is inferred and used only for warnings when serving.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<ValueRange>,
-    /// Whether a prediction without this feature is rejected. Otherwise the model takes it as missing.
-    #[serde(default)]
+    /// Whether a prediction without this feature is rejected. Otherwise, and if absent, the model takes it as missing.
+    #[serde(default, skip_serializing_if = "crate::fields::is_false")]
     pub required: bool,
     /// The largest share of rows with a missing value, a decimal number from 0 to 1. Unlimited if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -88,7 +88,7 @@ pub struct Dataset {
     pub sha256: Option<Digest>,
 
     /// The format of the file. Of a Parquet file, which is recognised by its content, only missing, columns and rename count.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "CsvFormat::is_default")]
     pub csv: CsvFormat,
 }
 
@@ -177,13 +177,13 @@ pub struct PersistentVolumeClaimSource {
 /// The format of a CSV file.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("self.header || (has(self.columns) && size(self.columns) > 0)").message("columns must be set where the file has no header"))]
-#[x_kube(validation = Rule::new("self.header || !has(self.rename)").message("rename is for files with a header; columns names the columns of a file without one"))]
+#[x_kube(validation = Rule::new("!has(self.header) || self.header || (has(self.columns) && size(self.columns) > 0)").message("columns must be set where the file has no header"))]
+#[x_kube(validation = Rule::new("!has(self.header) || self.header || !has(self.rename)").message("rename is for files with a header; columns names the columns of a file without one"))]
 #[x_kube(validation = Rule::new("!has(self.thousands) || self.thousands != (has(self.decimal) ? self.decimal : '.')")
     .message("thousands and decimal must be different characters; where thousands is \".\", set decimal to \",\""))]
 pub struct CsvFormat {
-    /// Whether the first line names the columns.
-    #[serde(default = "default_true")]
+    /// Whether the first line names the columns; true if absent.
+    #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub header: bool,
     /// Names of the columns, in the order of the file. Required without a header; with a header, both must match, after rename.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -202,8 +202,8 @@ pub struct CsvFormat {
     #[schemars(length(max = 16), inner(length(min = 1, max = 32)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub missing: Vec<String>,
-    /// The character between fields.
-    #[serde(default = "default_delimiter")]
+    /// The character between fields: "," if absent.
+    #[serde(default = "default_delimiter", skip_serializing_if = "is_comma")]
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(validation = Rule::new("self in [',', ';', '|', '\\t']")
         .message("write one of \",\", \";\", \"|\" and \"\\t\" (a tab, in double quotes)"))]
@@ -248,8 +248,25 @@ fn is_point(decimal: &str) -> bool {
     decimal == "."
 }
 
+fn is_comma(delimiter: &str) -> bool {
+    delimiter == ","
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
 fn default_delimiter() -> String {
     ",".to_owned()
+}
+
+// The schema has no defaults for what may be in a list: kubectl and GitOps tools compare a list as a whole, and would find a difference in
+// every default that the API server adds.
+impl CsvFormat {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for CsvFormat {

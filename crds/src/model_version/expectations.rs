@@ -21,8 +21,8 @@ use crate::model_version::{
 pub struct Expectation {
     /// Which expectation.
     pub r#type: ExpectationType,
-    /// Critical: rows that do not meet it are not trained on. Warning: it is reported.
-    #[serde(default)]
+    /// Critical, which it is if absent: rows that do not meet it are not trained on. Warning: it is reported.
+    #[serde(default, skip_serializing_if = "Severity::is_critical")]
     pub severity: Severity,
     /// The column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -344,6 +344,15 @@ words! {
         AnyValueIsMissing,
         /// None.
         Never,
+    }
+}
+
+// === impl Severity ===
+
+impl Severity {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_critical(&self) -> bool {
+        *self == Self::Critical
     }
 }
 

@@ -59,7 +59,7 @@ use crate::{
 #[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.validation.timeSplit) || \
     self.monitoring.tolerances.all(t, t.feature != self.source.training.validation.timeSplit.column)")
     .message("monitoring.tolerances names the column of source.training.validation.timeSplit, which is not a feature"))]
-#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.dataset.csv.columns) || \
+#[x_kube(validation = Rule::new("!has(self.source.training) || !has(self.monitoring.tolerances) || !has(self.source.training.dataset.csv) || !has(self.source.training.dataset.csv.columns) || \
     self.source.training.dataset.csv.columns.size() == 0 || \
     self.monitoring.tolerances.all(t, t.feature in self.source.training.dataset.csv.columns)")
     .message("monitoring.tolerances names a feature that is not in source.training.dataset.csv.columns; write the name exactly as it is there"))]

@@ -64,6 +64,16 @@ pub struct ModelVersionStatus {
     #[schemars(length(max = 5))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub violations: Vec<ViolationStatus>,
+    /// The first five warnings of the check of the data, which was accepted with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub warnings: Vec<ViolationStatus>,
+    /// The result of the training in words: its rows, the selecting metric, why the candidate was selected, the metric on rows that were
+    /// held out, and whether a time limit ended the search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub training_summary: Option<String>,
     /// The current or last snapshot Job, until it is no longer needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot_attempt: Option<AttemptStatus>,
@@ -180,7 +190,7 @@ pub struct GateStatus {
     pub passed: bool,
 }
 
-/// A violation found in the data.
+/// A violation found in the data, or a warning of its check.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ViolationStatus {
@@ -191,9 +201,9 @@ pub struct ViolationStatus {
     #[schemars(length(max = 64))]
     pub rule: String,
     /// What was found and what was expected.
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 480))]
     pub message: String,
-    /// Number of rows that violate the rule.
+    /// Number of rows that the rule is about.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub count: i64,
     /// The first such row; the first data row is 1.

@@ -36,8 +36,8 @@ pub struct TransformSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub column_b: Option<String>,
-    /// Whether the columns that it reads stay: for the family, and for later transforms. Otherwise its own column replaces them.
-    #[serde(default)]
+    /// Whether the columns that it reads stay: for the family, and for later transforms. Otherwise, and if absent, its own column replaces them.
+    #[serde(default, skip_serializing_if = "crate::fields::is_false")]
     pub keep: bool,
     /// What stands for a missing value: the Median, Mean or Mode of the training rows, or a Constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -39,8 +39,8 @@ pub use report::{
     UnclosedIncarnation, default_rate_tolerance, small_reference,
 };
 pub use result::{
-    GateResult, ImportRecord, JobResult, JobStage, MetricValue, MlflowVersion, NewRows, Progress,
-    RESULT_FORMAT, SourceRecord, TERMINATION_MESSAGE_LIMIT, Verdict, Violation, abridged_sources,
+    GateResult, ImportRecord, JobResult, JobStage, MESSAGE_LIMIT, MetricValue, MlflowVersion, NewRows,
+    Progress, RESULT_FORMAT, SourceRecord, TERMINATION_MESSAGE_LIMIT, Verdict, Violation, abridged_sources,
 };
 pub use routes::{ROUTES_FORMAT, Route, RouteMode, Routes};
 pub use search::{MAX_SEARCH_ROUND_BYTES, MAX_SEARCH_ROUNDS, SEARCH_FORMAT, SearchRound, SearchTrial};

@@ -10,6 +10,9 @@ pub const RESULT_FORMAT: u32 = 1;
 /// A container's termination message holds fewer bytes than this; the kubelet cuts the rest away.
 pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
+/// The longest message of a violation or a warning, and of a termination message, in characters.
+pub const MESSAGE_LIMIT: usize = 480;
+
 /// The end of one snapshot, fit or import, whole in the ledger and cut to [`TERMINATION_MESSAGE_LIMIT`] in the termination message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -255,7 +258,7 @@ impl JobResult {
     }
 
     /// The result with its longest parts cut, for a termination message:
-    /// the first five violations and warnings, the first nine sources, and texts of at most 240 characters.
+    /// the first five violations and warnings, the first nine sources, and texts of at most [`MESSAGE_LIMIT`] characters.
     #[must_use]
     pub fn abridged(&self) -> Self {
         let mut short = self.clone();
@@ -281,5 +284,5 @@ pub fn abridged_sources(sources: &[SourceRecord]) -> Vec<SourceRecord> {
 }
 
 fn cut(text: &str) -> String {
-    shorten(text, 240)
+    shorten(text, MESSAGE_LIMIT)
 }

@@ -19,7 +19,7 @@ use modelward_crds::{
     ArtifactStatus, AttemptStatus, ConditionType, NewRowsStatus, SourceStatus, ViolationStatus,
 };
 use modelward_wire::{
-    Digest, JobResult, JobStage, NewRows, SourceRecord, Verdict as JobVerdict, shorten, words,
+    Digest, JobResult, JobStage, MESSAGE_LIMIT, NewRows, SourceRecord, Verdict as JobVerdict, shorten, words,
 };
 
 use crate::{
@@ -211,6 +211,8 @@ pub struct Frozen {
     pub new_rows: Option<NewRowsStatus>,
     /// The first five violations.
     pub violations: Vec<ViolationStatus>,
+    /// The first five warnings.
+    pub warnings: Vec<ViolationStatus>,
 }
 
 /// Has the data read, checked and frozen. `watched` says whether every change of the data triggers a reconcile; other sources are
@@ -232,11 +234,13 @@ pub fn snapshot(
             // They are about data that is gone, or is read again.
             if step.start.is_some() || matches!(dataset, DatasetSeen::Absent(_)) {
                 frozen.violations.clear();
+                frozen.warnings.clear();
             }
             return stage;
         }
     };
     frozen.violations = result.violations.iter().take(5).map(violation).collect();
+    frozen.warnings = result.warnings.iter().take(5).map(violation).collect();
     let stage = match (result.verdict, result.digest) {
         (JobVerdict::Succeeded, Some(digest)) => {
             frozen.snapshot = Some(snapshot_status(digest, result.rows, &result.sources));
@@ -772,7 +776,7 @@ fn violation(violation: &modelward_wire::Violation) -> ViolationStatus {
     ViolationStatus {
         column: shorten(&violation.column, 256),
         rule: shorten(&violation.rule, 64),
-        message: shorten(&violation.message, 256),
+        message: shorten(&violation.message, MESSAGE_LIMIT),
         count: bounded(violation.count),
         example_row: violation.example_row.map(bounded),
     }

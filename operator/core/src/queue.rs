@@ -11,6 +11,9 @@ use crate::order::Place;
 /// A message names at most this many versions that hold a place without running.
 const HINDERED_NAMED: usize = 4;
 
+/// With fewer versions before it, the message of a version is exact.
+const PRECISE: usize = 10;
+
 /// How many versions may have a Job at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -64,7 +67,8 @@ pub struct Wait {
     pub before: usize,
     /// The version of the same model that is trained first, by name.
     pub after: Option<String>,
-    /// If it waits for a place: names of versions in its namespace that hold one although the Pod of their Job does not run.
+    /// If it waits for a place and few are before it: names of versions in its namespace that hold one although the Pod of their Job does
+    /// not run.
     pub hindered: Vec<String>,
     /// It does not wait for a version that has a Job: those before it will soon get theirs, or are rejected.
     pub soon: bool,
@@ -84,7 +88,7 @@ impl Default for Limits {
 // === impl Wait ===
 
 impl Wait {
-    /// Such as `3 versions before it in this namespace`. Long queues are rounded, so that statuses are not written whenever a Job
+    /// Such as `3 versions before it in this namespace`. Long queues are rounded, so that not every status is written whenever a Job
     /// ends.
     pub fn words(&self) -> String {
         if let Some(after) = &self.after {
@@ -93,10 +97,10 @@ impl Wait {
         let queued = match self.before {
             0 => "it is the next one in this namespace".to_owned(),
             1 => "1 version before it in this namespace".to_owned(),
-            before @ 2..10 => format!("{before} versions before it in this namespace"),
-            10..100 => "more than 10 versions before it in this namespace".to_owned(),
-            100..1000 => "more than 100 versions before it in this namespace".to_owned(),
-            _ => "more than 1000 versions before it in this namespace".to_owned(),
+            before @ 2..PRECISE => format!("{before} versions before it in this namespace"),
+            PRECISE..100 => "at least 10 versions before it in this namespace".to_owned(),
+            100..1000 => "at least 100 versions before it in this namespace".to_owned(),
+            _ => "at least 1000 versions before it in this namespace".to_owned(),
         };
         let named = self.hindered.iter().take(HINDERED_NAMED).cloned();
         let named: Vec<_> = named.collect();
@@ -108,8 +112,7 @@ impl Wait {
             return queued;
         }
         format!(
-            "{queued}; places are taken by versions whose Pods do not run: {}{more}; their conditions say why, and \
-             deleting one frees its place",
+            "{queued}; places are taken by versions whose Pods do not run: {}{more}; their conditions say why",
             named.join(", ")
         )
     }
@@ -162,58 +165,118 @@ pub fn next<'a>(entries: impl IntoIterator<Item = (&'a str, &'a Entry)>, limits:
     taken
 }
 
-/// Whether the version of this uid, which is among the entries, may have a Job now.
+/// Why each waiting version waits that may not have a Job now, by uid.
+pub fn waits<'a>(
+    entries: &(impl IntoIterator<Item = (&'a str, &'a Entry)> + Clone),
+    limits: Limits,
+) -> BTreeMap<&'a str, Wait> {
+    let taken: BTreeSet<&str> = next(entries.clone(), limits).into_iter().collect();
+    let mut total = 0;
+    let mut namespaces: BTreeMap<&str, Queued<'a>> = BTreeMap::new();
+    for (uid, entry) in entries.clone() {
+        total += usize::from(entry.has_job());
+        namespaces.entry(&entry.namespace).or_default().add(uid, entry);
+    }
+    let mut waits = BTreeMap::new();
+    for mut queued in namespaces.into_values() {
+        queued.sort();
+        let with_job = queued.with_job;
+        let has_room = total < limits.cluster && with_job < limits.per_namespace;
+        let is_full = queued.taken >= limits.per_namespace;
+        for (before, (uid, entry)) in queued.waiting.iter().enumerate() {
+            if taken.contains(uid) {
+                continue;
+            }
+            let after = queued.first_of(entry);
+            let names_hindered = is_full && after.is_none() && before < PRECISE;
+            let hindered = queued.hindered.iter().filter(|_| names_hindered);
+            waits.insert(
+                *uid,
+                Wait {
+                    before,
+                    hindered: hindered.map(|entry| entry.name.clone()).collect(),
+                    soon: has_room && !queued.busy.contains(entry.model.as_str()),
+                    after: after.map(|first| first.name.clone()),
+                },
+            );
+        }
+    }
+    waits
+}
+
+/// Whether the version of this uid may have a Job now. One that is not among the entries may.
 pub fn turn<'a>(
     uid: &str,
     entries: &(impl IntoIterator<Item = (&'a str, &'a Entry)> + Clone),
     limits: Limits,
 ) -> Turn {
-    let Some((_, own)) = entries.clone().into_iter().find(|(other, _)| *other == uid) else {
-        return Turn::Now;
-    };
-    if own.state != State::Waits || next(entries.clone(), limits).contains(&uid) {
-        return Turn::Now;
+    waits(entries, limits).remove(uid).map_or(Turn::Now, Turn::Later)
+}
+
+/// The versions of a namespace.
+#[derive(Default)]
+struct Queued<'a> {
+    /// Those that wait, the oldest first.
+    waiting: Vec<(&'a str, &'a Entry)>,
+    /// Those that hold a place although their Pods do not run, the oldest first.
+    hindered: Vec<&'a Entry>,
+    /// Of each model: the oldest one that is being trained, and the oldest one that waits.
+    trained: BTreeMap<&'a str, &'a Entry>,
+    oldest: BTreeMap<&'a str, &'a Entry>,
+    /// The models of which a version has a Job that runs.
+    busy: BTreeSet<&'a str>,
+    /// How many hold a place, and how many of these have their Job.
+    taken: usize,
+    with_job: usize,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn has_job(&self) -> bool {
+        matches!(self.state, State::Runs | State::Hindered)
     }
-    let of_namespace = || {
-        let entries = entries.clone().into_iter();
-        entries.filter(|(_, other)| other.namespace == own.namespace)
-    };
-    let before = of_namespace()
-        .filter(|(_, other)| other.state == State::Waits && other.place < own.place)
-        .count();
-    let after = of_namespace()
-        .filter(|(other, entry)| *other != uid && entry.model == own.model)
-        .filter(|(_, entry)| match entry.state {
-            State::Begins | State::Runs => true,
-            State::Hindered => false,
-            State::Waits => entry.place < own.place,
-        })
-        .min_by_key(|(_, entry)| (entry.state == State::Waits, entry.place.clone()))
-        .map(|(_, entry)| entry.name.clone());
-    let of_this_namespace: Vec<_> = of_namespace().collect();
-    let full = of_this_namespace
-        .iter()
-        .filter(|(_, entry)| entry.state != State::Waits)
-        .count()
-        >= limits.per_namespace;
-    let mut hindered: Vec<_> = of_this_namespace
-        .iter()
-        .filter(|(_, entry)| full && after.is_none() && entry.state == State::Hindered)
-        .map(|(_, entry)| (&entry.place, &entry.name))
-        .collect();
-    hindered.sort();
-    let hindered = hindered.into_iter().map(|(_, name)| name.clone()).collect();
-    let settled = entries
-        .clone()
-        .into_iter()
-        .filter(|(other, entry)| *other == uid || matches!(entry.state, State::Runs | State::Hindered));
-    let soon = next(settled, limits).contains(&uid);
-    Turn::Later(Wait {
-        before,
-        after,
-        hindered,
-        soon,
-    })
+}
+
+// === impl Queued ===
+
+impl<'a> Queued<'a> {
+    fn add(&mut self, uid: &'a str, entry: &'a Entry) {
+        self.taken += usize::from(entry.state != State::Waits);
+        self.with_job += usize::from(entry.has_job());
+        if entry.state == State::Runs {
+            self.busy.insert(&entry.model);
+        }
+        let firsts = match entry.state {
+            State::Waits => {
+                self.waiting.push((uid, entry));
+                &mut self.oldest
+            }
+            State::Begins | State::Runs => &mut self.trained,
+            State::Hindered => {
+                self.hindered.push(entry);
+                return;
+            }
+        };
+        let first = firsts.entry(&entry.model).or_insert(entry);
+        if entry.place < first.place {
+            *first = entry;
+        }
+    }
+
+    fn sort(&mut self) {
+        self.waiting.sort_by(|a, b| a.1.place.cmp(&b.1.place));
+        self.hindered.sort_by(|a, b| a.place.cmp(&b.place));
+    }
+
+    /// The version of its model that is trained before a waiting one.
+    fn first_of(&self, waiting: &Entry) -> Option<&'a Entry> {
+        let trained = self.trained.get(waiting.model.as_str());
+        let older = self.oldest.get(waiting.model.as_str());
+        trained
+            .or(older.filter(|older| older.place < waiting.place))
+            .copied()
+    }
 }
 
 #[cfg(test)]
@@ -291,7 +354,7 @@ mod tests {
         );
         assert_eq!(
             queue.words("a/m40-1", 4, 20).unwrap(),
-            "more than 10 versions before it in this namespace"
+            "at least 10 versions before it in this namespace"
         );
     }
 
@@ -381,8 +444,29 @@ mod tests {
         assert_eq!(
             queue.words("a/heart-2", 1, 9).unwrap(),
             "it is the next one in this namespace; places are taken by versions whose Pods do not run: heart-1; \
-             their conditions say why, and deleting one frees its place"
+             their conditions say why"
         );
+    }
+
+    #[test]
+    fn every_wait_is_known_at_once_and_only_the_first_versions_name_those_that_hold_places() {
+        let mut queue = Queue::new().with("a", "stuck", "stuck-1", 1, State::Hindered);
+        for number in 10..30 {
+            let name = format!("m{number}-1");
+            queue = queue.with("a", &name, &name, number, State::Waits);
+        }
+        let limits = Limits {
+            per_namespace: 1,
+            cluster: 9,
+        };
+        let entries = queue.entries();
+        let waits = waits(&entries, limits);
+        assert_eq!(waits.len(), 20);
+        for (at, (uid, wait)) in waits.into_iter().enumerate() {
+            assert_eq!(wait.before, at);
+            assert_eq!(wait.hindered.len(), usize::from(at < 10), "{uid}");
+            assert_eq!(turn(uid, &queue.entries(), limits), Turn::Later(wait));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{io, mem, path::PathBuf};
 
 use modelward_crds::TrainingSource;
 use modelward_model::{DirBuilder, TargetInfo};
-use modelward_wire::{JobResult, JobStage, SourceRecord, Verdict, Violation};
+use modelward_wire::{JobResult, JobStage, MESSAGE_LIMIT, SourceRecord, Verdict, Violation};
 
 use crate::{
     data::{
@@ -93,7 +93,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
         };
         let renamed = |mut violation: Violation| {
             if inputs.len() > 1 {
-                violation.message = cut(&format!("{}: {}", part.name, violation.message), 240);
+                violation.message = cut(&format!("{}: {}", part.name, violation.message), MESSAGE_LIMIT);
             }
             violation
         };
@@ -232,7 +232,7 @@ fn check_pins(training: &TrainingSource, parts: &[Read]) -> Vec<Violation> {
         };
         let mut message = format!("{what} {found}, the spec pins {pinned}");
         if let (Some(part), true) = (own.clone().next(), parts.len() > 1) {
-            message = cut(&format!("{}: {message}", part.name), 240);
+            message = cut(&format!("{}: {message}", part.name), MESSAGE_LIMIT);
         }
         violations.push(violation("", "Sha256", message, 1, None));
     }

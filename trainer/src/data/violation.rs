@@ -1,6 +1,6 @@
 //! One thing that is wrong with the data, in words short enough for a status.
 
-use modelward_wire::Violation;
+use modelward_wire::{MESSAGE_LIMIT, Violation};
 
 pub use modelward_wire::shorten as cut;
 
@@ -27,7 +27,7 @@ pub fn violation(
     Violation {
         column: cut(column, 80),
         rule: rule.to_owned(),
-        message: cut(&message.into(), 240),
+        message: cut(&message.into(), MESSAGE_LIMIT),
         count,
         example_row,
     }

@@ -11,7 +11,7 @@ use std::{
 use futures::{Stream, stream};
 use jiff::{SignedDuration, Timestamp};
 use kube::{ResourceExt as _, runtime::reflector::ObjectRef};
-use modelward_core::queue::{self, Entry, Limits, State, Turn};
+use modelward_core::queue::{self, Entry, Limits, State, Turn, Wait};
 use modelward_crds::{ModelVersion, ModelVersionStatus};
 use tokio::sync::{
     OnceCell,
@@ -63,6 +63,8 @@ struct Entries {
     gone: VecDeque<String>,
     /// Versions that have a place although they have not requested it, and until when they keep it.
     expected: BTreeMap<String, Timestamp>,
+    /// What each waiting version was given as the reason.
+    reasons: BTreeMap<String, String>,
     /// Versions that were reconciled or expected: they are not expected again, even if their status is not observed yet.
     met: BTreeSet<String>,
 }
@@ -120,18 +122,19 @@ impl Turns {
             entries.expect_older(&own, &self.versions, now);
         }
         entries.meet(&uid);
-        let entries = &mut entries.present;
-        entries.entry(uid.clone()).or_insert(own);
-        let turn = queue::turn(
-            &uid,
-            &entries.iter().map(|(uid, entry)| (uid.as_str(), entry)),
-            self.limits,
-        );
-        if turn == Turn::Now
-            && let Some(own) = entries.get_mut(&uid)
-        {
-            own.state = State::Begins;
+        entries.present.entry(uid.clone()).or_insert(own);
+        let turn = queue::turn(&uid, &entries.iter(), self.limits);
+        match &turn {
+            Turn::Now => {
+                if let Some(own) = entries.present.get_mut(&uid) {
+                    own.state = State::Begins;
+                }
+            }
+            Turn::Later(wait) => {
+                entries.reasons.insert(uid, wait.words());
+            }
         }
+        self.wake_outdated(&mut entries);
         turn
     }
 
@@ -173,27 +176,54 @@ impl Turns {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let now = now.filter(|_| !entries.gone.iter().any(|gone| gone == uid));
         entries.meet(uid);
-        let entries = &mut entries.present;
         let state = now.as_ref().map(|entry| entry.state);
         let before = match now {
-            Some(entry) => entries.insert(uid.to_owned(), entry),
-            None => entries.remove(uid),
+            Some(entry) => entries.present.insert(uid.to_owned(), entry),
+            None => entries.present.remove(uid),
         };
         let before = before.map(|entry| entry.state);
-        // Only freed places wake others.
-        if before.is_none() || before == state {
+        if before == state {
             return;
         }
-        for next in queue::next(
-            entries.iter().map(|(uid, entry)| (uid.as_str(), entry)),
-            self.limits,
-        ) {
-            if let Some(entry) = entries.get(next) {
-                let _ = self
-                    .wake
-                    .send(ObjectRef::new(&entry.name).within(&entry.namespace));
+        // A place that was not held before was not freed.
+        if before.is_some() {
+            for next in queue::next(entries.iter(), self.limits) {
+                self.wake(&entries.present[next]);
             }
         }
+        self.wake_outdated(&mut entries);
+    }
+
+    /// Wakes the waiting versions whose reason is another one by now, so that no status names what is not true any more.
+    fn wake_outdated(&self, entries: &mut Entries) {
+        let mut outdated = Vec::new();
+        let waits = queue::waits(&entries.iter(), self.limits);
+        for (uid, reason) in &entries.reasons {
+            match waits.get(uid.as_str()).map(Wait::words) {
+                Some(words) if words == *reason => {}
+                words => outdated.push((uid.clone(), words)),
+            }
+        }
+        for (uid, words) in outdated {
+            match words {
+                Some(words) => {
+                    if let Some(entry) = entries.present.get(&uid) {
+                        self.wake(entry);
+                    }
+                    entries.reasons.insert(uid, words);
+                }
+                // It waits no more, or it is woken because it is next.
+                None => {
+                    entries.reasons.remove(&uid);
+                }
+            }
+        }
+    }
+
+    fn wake(&self, entry: &Entry) {
+        let _ = self
+            .wake
+            .send(ObjectRef::new(&entry.name).within(&entry.namespace));
     }
 
     /// The woken versions, for the controller that reconciles them.
@@ -238,6 +268,10 @@ impl Drop for Share<'_> {
 // === impl Entries ===
 
 impl Entries {
+    fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> + Clone {
+        self.present.iter().map(|(uid, entry)| (uid.as_str(), entry))
+    }
+
     /// Reserves places for a while for older versions of the same model that have not been reconciled yet.
     fn expect_older(&mut self, own: &Entry, versions: &Index<CachedVersion>, now: Timestamp) {
         let model = NamespacedName::new(&own.namespace, &own.model);
@@ -362,6 +396,51 @@ mod tests {
             matches!(turns.ask(&second, NOW), Turn::Later(_)),
             "c keeps its place"
         );
+    }
+
+    #[tokio::test]
+    async fn waiting_versions_are_woken_when_what_they_say_is_not_true_any_more() {
+        let turns = one_at_a_time(Vec::new()).await;
+        let mut woken = Box::pin(turns.woken());
+        let [first, second, third] = ["a", "b", "c"].map(|name| version(name, &json!({})));
+        assert_eq!(turns.ask(&first, NOW), Turn::Now);
+        let words = |turn| match turn {
+            Turn::Now => String::new(),
+            Turn::Later(wait) => wait.words(),
+        };
+        // The older one asks later.
+        assert_eq!(
+            words(turns.ask(&third, NOW)),
+            "it is the next one in this namespace"
+        );
+        assert_eq!(
+            words(turns.ask(&second, NOW)),
+            "it is the next one in this namespace"
+        );
+        assert_eq!(woken.next().await.unwrap().name, "c");
+        assert_eq!(
+            words(turns.ask(&third, NOW)),
+            "1 version before it in this namespace"
+        );
+        // The Pod of the first one cannot be scheduled for a while.
+        let hindered: ModelVersionStatus = serde_json::from_value(json!({"fitAttempt": {
+            "attempt": 1, "job": "j", "jobUid": "u", "input": "i", "finished": false, "reason": "Unschedulable",
+        }}))
+        .unwrap();
+        turns.note(&first, &hindered);
+        for name in ["b", "c"] {
+            assert_eq!(woken.next().await.unwrap().name, name);
+        }
+        assert!(words(turns.ask(&third, NOW)).ends_with("do not run: a; their conditions say why"));
+        turns.note(&first, &serde_json::from_value(training()).unwrap());
+        for name in ["b", "c"] {
+            assert_eq!(woken.next().await.unwrap().name, name);
+        }
+        assert_eq!(
+            words(turns.ask(&third, NOW)),
+            "1 version before it in this namespace"
+        );
+        assert!(woken.next().now_or_never().is_none());
     }
 
     #[tokio::test]

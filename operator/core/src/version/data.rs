@@ -1,7 +1,7 @@
 //! The first stage: the data is read and frozen.
 
 use jiff::Timestamp;
-use modelward_crds::{ConditionType, ModelVersion, ModelVersionStatus, TrainingSource};
+use modelward_crds::{ConditionType, ModelVersion, ModelVersionStatus, TrainingSource, ViolationStatus};
 use modelward_wire::{Digest, JobStage};
 
 use crate::{
@@ -39,6 +39,7 @@ pub(super) fn data_stage(
         // Counted for the plan of a retraining only.
         new_rows: None,
         violations: std::mem::take(&mut status.violations),
+        warnings: std::mem::take(&mut status.warnings),
     };
     let watched = training.datasets().all(|dataset| dataset.config_map.is_some());
     let stage = attempt::snapshot(&context, &world.dataset, watched, &mut frozen, step);
@@ -46,6 +47,7 @@ pub(super) fn data_stage(
     status.snapshot = frozen.snapshot;
     status.sources = frozen.sources;
     status.violations = frozen.violations;
+    status.warnings = frozen.warnings;
     stage
 }
 
@@ -104,5 +106,19 @@ pub(super) fn data_verdict(version: &ModelVersion, status: &ModelVersionStatus) 
         (None, _, Some(rows)) => format!("{rows} rows, snapshot {digest}"),
         (None, _, None) => format!("snapshot {digest}"),
     };
+    let words = match name_warnings(&status.warnings) {
+        Some(warnings) => format!("{words}; warnings, see status.warnings: {warnings}"),
+        None => words,
+    };
     Verdict::holds(ConditionType::DataValid, Reason::DataAccepted, words)
+}
+
+/// The rules of warnings, each with its column.
+fn name_warnings(warnings: &[ViolationStatus]) -> Option<String> {
+    let name = |warning: &ViolationStatus| match warning.column.as_str() {
+        "" => warning.rule.clone(),
+        column => format!("{} ({column})", warning.rule),
+    };
+    let names: Vec<String> = warnings.iter().map(name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }

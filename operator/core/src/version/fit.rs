@@ -5,7 +5,7 @@ use modelward_crds::{
     ArtifactStatus, ConditionType, GateStatus, MetricName, MetricStatus, ModelVersion, ModelVersionStatus,
     SelectedFamily, TrainingSource,
 };
-use modelward_wire::{Decimal, Digest, JobResult, JobStage, Verdict as JobVerdict, small_reference};
+use modelward_wire::{Decimal, Digest, JobResult, JobStage, Verdict as JobVerdict, shorten, small_reference};
 
 use crate::{
     attempt::{self, Stage, Step},
@@ -24,6 +24,9 @@ const BUNDLE_RETRY_SECONDS: i64 = 10;
 
 /// The longest of these delays in seconds.
 const BUNDLE_RETRY_MOST_SECONDS: i64 = 900;
+
+/// The longest summary of a training, in characters.
+const SUMMARY: usize = 1024;
 
 pub(super) fn fit_stage(
     version: &ModelVersion,
@@ -151,6 +154,7 @@ pub(super) fn one_half() -> Option<Decimal> {
 
 fn record_fit(selecting: MetricName, result: &JobResult, status: &mut ModelVersionStatus) {
     status.family = result.family.as_deref().and_then(SelectedFamily::of);
+    status.training_summary = (!result.message.is_empty()).then(|| shorten(&result.message, SUMMARY));
     status.threshold = result.threshold.clone().or_else(one_half);
     let metric = |value: &modelward_wire::MetricValue| {
         Some(MetricStatus {

@@ -325,6 +325,46 @@ fn what_mlflow_has_is_a_condition_on_which_nothing_depends() {
 }
 
 #[test]
+fn warnings_of_the_data_and_the_words_of_the_training_are_in_the_status() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let JobSeen::Finished(mut frozen) = snapshot() else {
+        unreachable!()
+    };
+    let warning = |column: &str, rule: &str, message: &str| modelward_wire::Violation {
+        column: column.into(),
+        rule: rule.into(),
+        message: message.into(),
+        count: 303,
+        example_row: None,
+    };
+    frozen.warnings = vec![
+        warning("outcome_code", "Leak", "its value alone separates the classes"),
+        warning("", "Repeats", "2 of 303 rows have the values of another row"),
+    ];
+    step(&mut version, &with_job(JobSeen::Finished(frozen)), 10);
+    assert_eq!(
+        condition(&version, ConditionType::DataValid),
+        (
+            "True",
+            Reason::DataAccepted,
+            format!(
+                "303 rows, snapshot {}; warnings, see status.warnings: Leak (outcome_code), Repeats",
+                digest(1).short()
+            )
+            .as_str()
+        )
+    );
+    step(&mut version, &with_job(fit("0.8151", true)), 20);
+    let status = version.status.unwrap();
+    assert_eq!(
+        status.warnings[0].message,
+        "its value alone separates the classes"
+    );
+    assert_eq!(status.training_summary.as_deref(), Some("trained"));
+}
+
+#[test]
 fn a_recorded_snapshot_is_never_made_again_whatever_becomes_of_the_dataset() {
     let mut version = version();
     step(&mut version, &world(), 0);

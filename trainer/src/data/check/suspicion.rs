@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use modelward_model::{FeatureKind, is_truth};
-use modelward_wire::Violation;
+use modelward_wire::{MESSAGE_LIMIT, Violation};
 
 use crate::data::{
     check::{
@@ -129,7 +129,7 @@ impl Warnings<'_> {
     fn add(&mut self, rule: WarningRule, count: u64, message: &str) {
         self.all.push(ColumnWarning {
             rule,
-            message: cut(message, 240),
+            message: cut(message, MESSAGE_LIMIT),
             count,
         });
     }

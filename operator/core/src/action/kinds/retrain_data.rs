@@ -186,6 +186,7 @@ pub(in crate::action) fn ensure_snapshot(case: &Case<'_>, draft: &mut Draft) -> 
         sources: draft.status.sources.clone(),
         new_rows: draft.status.new_rows,
         violations: Vec::new(),
+        warnings: Vec::new(),
     };
     let mut step = attempt::Step::default();
     let stage = attempt::snapshot(
