@@ -767,17 +767,17 @@ fn score_takes_only_files_with_a_column_for_each_feature_and_suggest_only_files_
         (
             "age\n40\n",
             false,
-            "the file has no column \"plan\"; a feature that is missing in every row needs a column of empty cells",
+            "the file has no column \"plan\" (the model takes age, plan); a feature that is missing in every row needs a column of empty cells\n",
         ),
         (
             "Age,plan\n40,pro\n",
             false,
-            "no column \"age\"; did you mean \"Age\"?",
+            "no column \"age\" (the model takes age, plan); a feature that is missing in every row needs a column of empty cells; did you mean \"Age\"?",
         ),
         (
             "x\n1\n",
             false,
-            "no column \"age\" nor one of 1 more feature; a feature",
+            "no column \"age\" nor one of 1 more feature (the model",
         ),
         ("", false, "the file is empty"),
         ("age,plan\n", false, "the file has a header and no rows"),

@@ -165,10 +165,15 @@ fn find_columns(schema: &FeatureSchema, columns: &[String]) -> anyhow::Result<Ve
             1 => " nor one of 1 more feature".to_owned(),
             count => format!(" nor those of {count} more features"),
         };
+        let is_feature = |column: &&str| schema.names().any(|name| normalize_name(name) == *column);
+        let others = columns
+            .iter()
+            .map(String::as_str)
+            .filter(|column| !is_feature(column));
         bail!(
-            "the file has no column {first:?}{more}{}; a feature that is missing in every row needs a column of empty cells; the model takes {}",
-            did_you_mean(first, columns.iter().map(String::as_str)),
-            schema.list_names()
+            "the file has no column {first:?}{more} (the model takes {}); a feature that is missing in every row needs a column of empty cells{}",
+            schema.list_names(),
+            did_you_mean(first, others)
         );
     }
     Ok(schema.names().filter_map(place).collect())
