@@ -182,7 +182,9 @@ fn choose_target(
             warnings: Vec::new(),
         }));
     }
-    let two = |column: &&Inspected| column.report.distinct == 2 && column.report.missing == 0;
+    let two = |column: &&Inspected| {
+        column.report.distinct == 2 && column.report.missing == 0 && column.refusals.is_empty()
+    };
     let name = columns
         .iter()
         .rev()

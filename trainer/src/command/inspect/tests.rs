@@ -287,6 +287,13 @@ fn numbers_that_are_one_32_bit_float_are_excluded_for_that_reason_and_refused_co
     let inspection = inspect(csv.as_bytes(), &args(None)).unwrap();
     let price = &inspection.columns[1];
     assert_eq!((price.refusals.len(), price.report.distinct), (1, 20));
+    // A refused column of two values is no guess of the target.
+    let csv = rows("age,class,price", 60, |row| (row % 2).to_string())
+        .replace(",0\n", ",€5\n")
+        .replace(",1\n", ",€6\n");
+    let inspection = inspect(csv.as_bytes(), &args(None)).unwrap();
+    assert_eq!(inspection.columns[2].report.distinct, 2);
+    assert_eq!(inspection.target.unwrap().column, "class");
     // Numbers that are no floats at all do not fall together.
     let csv = rows("age,huge,left", 60, |row| format!("{}e307", row + 40));
     let huge = &inspect(csv.as_bytes(), &args(None)).unwrap().columns[1];

@@ -169,11 +169,14 @@ impl Warnings<'_> {
 
     /// Whether different numbers are one 32-bit float.
     fn fall_into_one(&self, values: &Values) -> bool {
+        let Values::Numbers(singles) = values else {
+            return false;
+        };
+        let mut singles = singles.iter().filter(|number| !number.is_nan());
+        let first = singles.next();
         let mut keys = self.numbers().map(|(key, _)| key);
-        let first = keys.next();
-        values.count_distinct() == 1
-            && matches!(values, Values::Numbers(_))
-            && keys.any(|key| Some(key) != first)
+        let first_key = keys.next();
+        singles.all(|number| Some(number) == first) && keys.any(|key| Some(key) != first_key)
     }
 
     /// Its numbers as the source has them, each behind its key.
