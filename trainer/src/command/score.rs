@@ -112,8 +112,8 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> a
         table, violations, ..
     } = read.with_context(|| format!("cannot read {}", path.display()))?;
     if let Some(found) = violations.first() {
-        let is_of_format = matches!(found.rule.as_str(), "Header" | "ColumnCount");
-        let hint = if is_of_format && spec.is_none() {
+        // What is no table at all has no columns, and no format helps.
+        let hint = if !table.columns.is_empty() && spec.is_none() {
             "; fields of csv are in the dataset of a ModelVersion, which --spec names"
         } else {
             ""
