@@ -345,7 +345,9 @@ fn a_name_is_one_column_in_each_of_its_unicode_forms() {
     let twice = format!("{composed};{apart};left\n1;2;0\n");
     let violations = read(&twice, &json!({}), Quote::Yes).unwrap_err();
     assert!(
-        violations[0].message.contains("names this column twice"),
+        violations[0]
+            .message
+            .contains("the header names the column \"âge\" twice"),
         "{violations:?}"
     );
 }
@@ -444,7 +446,7 @@ fn columns_that_look_wrong_and_are_accepted_come_with_a_warning() {
         (
             customers("seen", 40, |row| (1_767_225_600 + row * row).to_string()),
             WarningRule::FallTogether,
-            "seconds since 1970: subtract an offset",
+            "seconds since 1970; subtract an offset",
         ),
         (
             customers("seen", 40, |row| (1_767_225_600_000 + row * row).to_string()),
@@ -519,15 +521,124 @@ fn a_report_says_how_a_column_was_read_and_quotes_only_what_may_be_quoted() {
     assert!(checked.columns.iter().all(|column| column.examples.is_empty()));
 }
 
+#[test]
+fn different_numbers_that_are_one_32_bit_float_are_not_called_constant() {
+    let rules = |csv: &str| {
+        let checked = read(csv, &json!({}), Quote::Yes).unwrap();
+        let report = checked.columns[1].clone();
+        let rules: Vec<WarningRule> = report.warnings.iter().map(|warning| warning.rule).collect();
+        (report, rules)
+    };
+    let csv = customers("id", 60, |row| {
+        (10_000_000_000_000_000_u64 + row as u64 * 7 % 60).to_string()
+    });
+    let (report, found) = rules(&csv);
+    assert_eq!(found, [WarningRule::FallTogether]);
+    let message = "its 60 different values are all the same as 32-bit floats; subtract an offset";
+    assert!(report.warnings[0].message.starts_with(message), "{report:?}");
+    assert_eq!(report.distinct, 60);
+    // Integers that are one double differ.
+    let csv = customers("id", 60, |row| (10_u64.pow(18) + row as u64 * 7 % 60).to_string());
+    assert_eq!((rules(&csv).1, rules(&csv).0.distinct), (found, 60));
+    // Missing cells make it no column of one value.
+    let csv = customers("id", 60, |row| match row % 3 {
+        0 => String::new(),
+        _ => (10_000_000_000_000_000_u64 + row as u64 % 2).to_string(),
+    });
+    assert_eq!(rules(&csv).1, [WarningRule::FallTogether]);
+    let csv = customers("id", 60, |row| (1_767_225_600 + row * row).to_string());
+    let (report, _) = rules(&csv);
+    assert_eq!(report.distinct, 60);
+    assert!(report.warnings[0].message.contains("are only "), "{report:?}");
+    let same = customers("id", 60, |_| "10000000000000001".to_owned());
+    assert_eq!(rules(&same).1, [WarningRule::Constant]);
+    assert_eq!(rules(&same).0.distinct, 1);
+}
+
+#[test]
+fn dates_of_more_values_than_categories_may_have_come_with_the_advice_about_dates() {
+    let csv = customers("day", 400, |row| {
+        format!(
+            "20{:02}-{:02}-{:02}T08:00:00Z",
+            row / 28,
+            row % 12 + 1,
+            row % 28 + 1
+        )
+    });
+    for features in [json!([]), json!([{"name": "day", "kind": "Categorical"}])] {
+        let violations = read(&csv, &json!({"features": features}), Quote::Yes).unwrap_err();
+        assert_eq!(violations[0].rule, "TooManyCategories");
+        let message = "different words, at most 256 are a category, and these look like dates; list the column in exclude, or write numbers";
+        assert!(violations[0].message.contains(message), "{violations:?}");
+    }
+}
+
+#[test]
+fn times_that_are_none_groups_of_single_rows_and_names_that_are_numbers_come_with_a_warning() {
+    let warnings = |csv: &str, fields: Value| {
+        let checked = read(csv, &fields, Quote::Yes).unwrap();
+        let target = checked.columns.last().unwrap().warnings.clone();
+        let of_table = target
+            .into_iter()
+            .filter(|warning| warning.rule != WarningRule::Repeats);
+        of_table
+            .map(|warning| (warning.rule, warning.message))
+            .collect::<Vec<_>>()
+    };
+    let split = |kind: &str| match kind {
+        "time" => json!({"validation": {"folds": 2, "repeats": 1, "timeSplit": {"column": "seen"}}}),
+        _ => json!({"validation": {"folds": 2, "repeats": 1, "groupBy": "seen"}}),
+    };
+    for cell in [
+        |row: usize| (30 + row % 50).to_string(),
+        |row: usize| format!("0.{row}"),
+        |row: usize| (20_260_101 + row % 20).to_string(),
+    ] {
+        let found = warnings(&customers("seen", 40, cell), split("time"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, WarningRule::NoTimes);
+        assert!(
+            found[0].1.contains("validation.timeSplit names \"seen\""),
+            "{found:?}"
+        );
+        assert!(!found[0].1.ends_with('…'), "{found:?}");
+    }
+    let times = customers("seen", 40, |row| (1_767_225_600 + row).to_string());
+    assert_eq!(warnings(&times, split("time")), []);
+    let days = customers("seen", 40, |row| format!("1970-01-{:02}", row % 28 + 1));
+    assert_eq!(warnings(&days, split("time")), []);
+
+    let single = customers("seen", 40, |row| (row / 39 * 38 + row % 39).to_string());
+    let found = warnings(&single, split("group"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, WarningRule::SingleRows);
+    assert!(!found[0].1.ends_with('…'), "{found:?}");
+    let pairs = customers("seen", 40, |row| (row / 2).to_string());
+    assert_eq!(warnings(&pairs, split("group")), []);
+
+    let csv = customers("7", 40, |row| (row % 7).to_string());
+    let headless = csv.replace("age;7;left", "31;7;0");
+    let found = warnings(&headless, json!({"target": {"column": "0"}}));
+    assert_eq!(found[0].0, WarningRule::Header, "{found:?}");
+    assert_eq!(warnings(&csv, json!({})), []);
+}
+
 fn run(arguments: &[&str], input: Option<&Path>) -> (i32, String) {
+    let (code, text, _) = run_whole(arguments, input);
+    (code, text)
+}
+
+/// The exit code and what is written to the standard output and the standard error.
+fn run_whole(arguments: &[&str], input: Option<&Path>) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_modelward-trainer"));
     command.args(arguments);
     if let Some(path) = input {
         command.stdin(std::fs::File::open(path).unwrap());
     }
     let output = command.output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    (output.status.code().unwrap_or(-1), text)
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap_or(-1);
+    (code, text(output.stdout), text(output.stderr))
 }
 
 #[test]
@@ -621,4 +732,138 @@ fn inspect_ends_with_2_where_a_column_is_refused_and_with_1_where_nothing_can_be
     );
     assert_eq!(run(&["inspect", &path("none.csv")], None).0, 1);
     assert_eq!(run(&["inspect", &path("absent.csv")], None).0, 1);
+}
+
+#[test]
+fn score_takes_only_files_with_a_column_for_each_feature_and_suggest_only_files_with_rows() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = |name: &str| temp.path().join(name).display().to_string();
+    let csv = customers("plan", 60, |row| ["pro", "plus"][row % 2].to_owned());
+    std::fs::write(path("d.csv"), csv).unwrap();
+    let spec = "apiVersion: modelward.io/v1alpha1\nkind: ModelVersion\nmetadata: {name: c-1}\nspec:\n  model: c\n  source:\n    training:\n      \
+                dataset: {configMap: {name: c, key: d.csv}, csv: {delimiter: ';'}}\n      target: {column: left}\n      \
+                validation: {folds: 2, repeats: 1}\n  serving: {access: Open}\n";
+    std::fs::write(path("spec.yaml"), spec).unwrap();
+    let (spec, bundle, input) = (path("spec.yaml"), path("bundle"), path("rows.csv"));
+    let arguments = [
+        "fit",
+        "--spec",
+        &spec,
+        "--source",
+        &path("d.csv"),
+        "--out",
+        &bundle,
+    ];
+    assert_eq!(run(&arguments, None).0, 0);
+    let score = |rows: &str, with_spec: bool| {
+        std::fs::write(&input, rows).unwrap();
+        let mut arguments = vec!["score", "--bundle", &bundle, "--csv", &input];
+        if with_spec {
+            arguments.extend(["--spec", &spec]);
+        }
+        run_whole(&arguments, None)
+    };
+    for (rows, with_spec, part) in [
+        (
+            "age\n40\n",
+            false,
+            "the file has no column \"plan\" (the model takes age, plan); a feature that is missing in every row needs a column of empty cells\n",
+        ),
+        (
+            "Age,plan\n40,pro\n",
+            false,
+            "no column \"age\" (the model takes age, plan); a feature that is missing in every row needs a column of empty cells; did you mean \"Age\"?",
+        ),
+        (
+            "x\n1\n",
+            false,
+            "no column \"age\" nor one of 1 more feature (the model",
+        ),
+        ("", false, "the file is empty"),
+        ("age,plan\n", false, "the file has a header and no rows"),
+        (
+            "age,plan,age\n40,pro,40\n",
+            false,
+            "the header names the column \"age\" twice; fields of csv are in the dataset of a ModelVersion, which --spec names",
+        ),
+        (
+            "age;plan\n40;pro\n",
+            false,
+            "set csv.delimiter: \";\"; fields of csv are in the dataset of a ModelVersion, which --spec names",
+        ),
+        ("age,plan\n40,pro\n", true, "set csv.delimiter: \",\""),
+    ] {
+        let (code, lines, log) = score(rows, with_spec);
+        assert_eq!((code, lines.as_str()), (1, ""), "{rows:?}: {log}");
+        assert!(log.contains(part), "{rows:?}: {log}");
+        assert!(log.contains("rows.csv"), "{log}");
+    }
+    let (code, lines, log) = score("plan,other,age\n,x,40\n", false);
+    assert_eq!((code, lines.lines().count()), (0, 1), "{log}");
+    // A request may leave a feature out.
+    std::fs::write(&input, r#"{"age": 40}"#).unwrap();
+    assert_eq!(
+        run(&["score", "--bundle", &bundle, "--rows", &input], None),
+        (0, lines)
+    );
+
+    std::fs::write(&input, "age;plan;left\n").unwrap();
+    let (code, yaml, log) = run_whole(&["suggest", "--spec", &spec, "--source", &input], None);
+    assert_eq!((code, yaml.as_str()), (1, ""), "{log}");
+    assert!(log.contains("has no rows"), "{log}");
+}
+
+#[test]
+fn inspect_ends_with_2_where_a_training_with_its_draft_would_refuse_the_data() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("d.csv");
+    let rows = |left: fn(usize) -> String, count: usize| {
+        (0..count).fold("age,left\n".to_owned(), |mut csv, row| {
+            writeln!(csv, "{},{}", 20 + row * 13 % 50, left(row)).unwrap();
+            csv
+        })
+    };
+    for (csv, rule, part) in [
+        (
+            rows(|_| "1".to_owned(), 40),
+            "OneClass",
+            "every row is of class 1",
+        ),
+        (rows(|_| "1".to_owned(), 0), "Empty", "the data has no rows"),
+        (
+            rows(|row| (row % 2).to_string(), 6),
+            "ClassCount",
+            "class 1 has 3 rows, but 5 folds",
+        ),
+        (
+            rows(|row| ["0", "1", ""][row.min(40) % 41 / 20].to_owned(), 41),
+            "Target",
+            "1 row misses the target; remove it",
+        ),
+        (
+            rows(|row| format!("{row}.5"), 40),
+            "Target",
+            "is neither 0 nor 1; name the value of class 1",
+        ),
+        (
+            rows(|row| format!("{row}.5"), 200),
+            "Target",
+            "is neither 0 nor 1; name the value of class 1",
+        ),
+    ] {
+        std::fs::write(&file, csv).unwrap();
+        let name = file.display().to_string();
+        let (code, report) = run(&["inspect", &name, "--target", "left", "--json"], None);
+        assert_eq!(code, 2, "{report}");
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let found = report["draftRefusals"].as_array().unwrap();
+        let fits = |one: &Value| one["rule"] == rule && one["message"].as_str().unwrap().contains(part);
+        assert!(found.iter().any(fits), "{rule}: {found:?}");
+        let (code, table) = run(&["inspect", &name, "--target", "left"], None);
+        assert_eq!(code, 2);
+        assert!(
+            table.contains("a training with the draft refuses the data:") && table.contains(part),
+            "{table}"
+        );
+    }
 }

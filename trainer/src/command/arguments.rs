@@ -146,7 +146,7 @@ pub struct ScoreArgs {
     /// JSON file with one object of named features or an array of them; `-` for standard input.
     #[arg(long)]
     pub rows: Option<String>,
-    /// CSV file in the format of the spec, or with a header and commas; or a Parquet file. Columns that are not features are ignored.
+    /// CSV file in the format of the spec, or with a header and commas; or a Parquet file. It has a column for each feature; others are ignored.
     #[arg(long)]
     pub csv: Option<PathBuf>,
     /// The `ModelVersion` with the format of the CSV file.

@@ -17,6 +17,7 @@ use crate::{
         reach::Reach,
         source,
         table::{Parsed, Quote, Table},
+        violation::sentence,
     },
     spec,
 };
@@ -84,9 +85,14 @@ pub(super) fn suggest_expectations(args: &SuggestArgs) -> anyhow::Result<ExitCod
         bail!(
             "{} is not the table that the spec describes: {}",
             args.source.display(),
-            first.message
+            sentence(first)
         );
     }
+    ensure!(
+        !table.rows.is_empty(),
+        "{} has no rows, from which no expectations can be derived",
+        args.source.display()
+    );
     let name = args.source.display().to_string();
     let suggested = suggest(&[part(&name, &table, &training.dataset)], &training);
     std::io::stdout().lock().write_all(yaml(&suggested)?.as_bytes())?;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use modelward_crds::CsvFormat;
-use modelward_model::{Bundle, Cell, Missing, Row, Warning, normalize_name};
+use modelward_model::{Bundle, Cell, FeatureSchema, Missing, Row, Warning, normalize_name};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -16,10 +16,12 @@ use crate::{
     command::arguments::ScoreArgs,
     data::{
         file,
+        near::did_you_mean,
         number::{Notation, read_cell},
         rows::RowCells,
         source,
         table::{self, Parsed},
+        violation::sentence,
     },
     spec,
 };
@@ -109,20 +111,22 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> a
     let Parsed {
         table, violations, ..
     } = read.with_context(|| format!("cannot read {}", path.display()))?;
-    if let Some(violation) = violations.first() {
-        bail!("{}: {}", path.display(), violation.message);
+    if let Some(found) = violations.first() {
+        // What is no table at all has no columns, and no format helps.
+        let hint = if !table.columns.is_empty() && spec.is_none() {
+            "; fields of csv are in the dataset of a ModelVersion, which --spec names"
+        } else {
+            ""
+        };
+        bail!("{}: {}{hint}", path.display(), sentence(found));
     }
+    ensure!(!table.columns.is_empty(), "{}: the file is empty", path.display());
     let schema = bundle.schema();
-    let places: Vec<Option<usize>> = schema
-        .names()
-        .map(normalize_name)
-        .map(|name| table.columns.iter().position(|column| *column == name))
-        .collect();
+    let places = find_columns(schema, &table.columns).with_context(|| path.display().to_string())?;
     ensure!(
-        places.iter().any(Option::is_some),
-        "{} has no column of a feature; the model takes {}",
-        path.display(),
-        schema.names().collect::<Vec<_>>().join(", ")
+        !table.rows.is_empty(),
+        "{}: the file has a header and no rows",
+        path.display()
     );
     let (notation, missing) = (Notation::of(&format), Missing::new(&format.missing));
     let score = |row: RowCells<'_>| {
@@ -131,7 +135,7 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> a
             .iter()
             .zip(&places)
             .map(|(feature, place)| {
-                let text = place.and_then(|place| row.get(place)).unwrap_or_default();
+                let text = row.get(*place).unwrap_or_default();
                 read_cell(&feature.kind, text, notation, &missing)
             })
             .collect();
@@ -146,6 +150,33 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> a
         }
     };
     Ok(table.rows.iter().map(score).collect())
+}
+
+/// Where the column of each feature is. All have to be there: a name with a slip would be a feature that every row misses.
+fn find_columns(schema: &FeatureSchema, columns: &[String]) -> anyhow::Result<Vec<usize>> {
+    let place = |name: &str| {
+        let name = normalize_name(name);
+        columns.iter().position(|column| *column == name)
+    };
+    let absent: Vec<&str> = schema.names().filter(|name| place(name).is_none()).collect();
+    if let [first, others @ ..] = absent.as_slice() {
+        let more = match others.len() {
+            0 => String::new(),
+            1 => " nor one of 1 more feature".to_owned(),
+            count => format!(" nor those of {count} more features"),
+        };
+        let is_feature = |column: &&str| schema.names().any(|name| normalize_name(name) == *column);
+        let others = columns
+            .iter()
+            .map(String::as_str)
+            .filter(|column| !is_feature(column));
+        bail!(
+            "the file has no column {first:?}{more} (the model takes {}); a feature that is missing in every row needs a column of empty cells{}",
+            schema.list_names(),
+            did_you_mean(first, others)
+        );
+    }
+    Ok(schema.names().filter_map(place).collect())
 }
 
 fn line(bundle: &Bundle, row: &Row, warnings: &[Warning]) -> Line {

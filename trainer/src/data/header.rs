@@ -66,6 +66,12 @@ pub(super) fn too_many_columns(columns: usize) -> Option<Violation> {
     })
 }
 
+/// Whether what should be names of columns are numbers: the header looks like the first row of data.
+pub(super) fn are_values(columns: &[String]) -> bool {
+    let is_value = |name: &String| name.is_empty() || name == "?" || name.parse::<f64>().is_ok();
+    columns.iter().any(|name| !name.is_empty()) && columns.iter().all(is_value)
+}
+
 /// Checks that each column has a name of its own, and the names that the format states.
 pub(super) fn check_columns(
     columns: &[String],
@@ -77,12 +83,7 @@ pub(super) fn check_columns(
         violations.push(found);
         return;
     }
-    // Names of columns are no numbers: this looks like the first row of data.
-    let is_data = format.header
-        && columns
-            .iter()
-            .all(|name| name.is_empty() || name == "?" || name.parse::<f64>().is_ok());
-    let hint = if is_data {
+    let hint = if format.header && are_values(columns) {
         "; where the first row is data, set dataset.csv.header: false and name the columns in dataset.csv.columns"
     } else {
         ""
@@ -116,7 +117,10 @@ pub(super) fn check_columns(
             violations.push(violation("", "Header", message, 1, None));
         } else if columns[..index].contains(name) {
             let (name, message) = match quote {
-                Quote::Yes => (name.as_str(), format!("the header names this column twice{hint}")),
+                Quote::Yes => (
+                    name.as_str(),
+                    format!("the header names the column {:?} twice{hint}", cut(name, 40)),
+                ),
                 Quote::No => (
                     "",
                     format!(

@@ -35,8 +35,8 @@ pub struct Reach {
     in_job: bool,
     allowed: Networks,
     denied: Networks,
-    /// Host and port of the ledger.
-    ledger: Option<(String, u16)>,
+    /// Host and port of the ledger, and whether the host is the name of a Service, which is the ledger's at every port.
+    ledger: Option<(String, u16, bool)>,
 }
 
 /// A name that leads to addresses alone that are not read from.
@@ -61,7 +61,8 @@ impl Reach {
     pub fn of_job(allowed: Networks, denied: Networks, ledger: Option<&str>) -> Self {
         let ledger = ledger.and_then(|url| {
             let url = Url::parse(url).ok()?;
-            Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
+            let host = url.host_str()?;
+            Some((host.to_owned(), url.port_or_known_default()?, is_service(host)))
         });
         Self {
             in_job: true,
@@ -79,9 +80,9 @@ impl Reach {
     /// Checks what an address says without asking for a name.
     pub fn check_url(&self, url: &Url) -> Result<(), String> {
         let host = url.host_str().unwrap_or_default();
-        if let (true, Some((ledger, port))) = (self.in_job, &self.ledger)
+        if let (true, Some((ledger, port, is_service))) = (self.in_job, &self.ledger)
             && are_one_service(host, ledger)
-            && url.port_or_known_default() == Some(*port)
+            && (*is_service || url.port_or_known_default() == Some(*port))
         {
             return Err("datasets are not read from the ledger; name the dataset's own source".to_owned());
         }
@@ -135,6 +136,12 @@ impl Reach {
             )),
         }
     }
+}
+
+/// Whether this is the name of a Service, such as `modelward-ledger.modelward-system.svc`. Another name, such as that of a proxy, may have
+/// datasets at other ports.
+fn is_service(host: &str) -> bool {
+    host.split('.').nth(2) == Some("svc")
 }
 
 /// Whether these are names of one Service: with the cluster's domain or without it, with a dot at the end or without one.
@@ -236,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ledger_is_refused_by_every_name_of_its_service_on_its_port() {
+    fn the_ledger_is_refused_by_every_name_of_its_service_at_every_port() {
         let ledger = Some("http://modelward-ledger.modelward-system.svc:8090");
         let reach = Reach::of_job(Networks::default(), Networks::default(), ledger);
         let check = |url: &str| reach.check_url(&Url::parse(url).unwrap());
@@ -247,8 +254,13 @@ mod tests {
             "modelward-ledger.modelward-system.svc.cluster.local.",
             "modelward-ledger.modelward-system",
         ] {
-            assert!(check(&format!("http://{name}:8090/x")).is_err(), "{name}");
-            assert_eq!(check(&format!("http://{name}:80/x")), Ok(()), "{name}");
+            for port in [8090, 8091, 80] {
+                assert!(
+                    check(&format!("http://{name}:{port}/x")).is_err(),
+                    "{name}:{port}"
+                );
+            }
+            assert!(check(&format!("https://{name}/x")).is_err(), "{name}");
         }
         for name in [
             "ledger.modelward-system.svc",
@@ -258,6 +270,12 @@ mod tests {
         ] {
             assert_eq!(check(&format!("http://{name}:8090/x")), Ok(()), "{name}");
         }
+        // Of a ledger behind another name, the port says what is there.
+        let ledger = Some("https://ledger.example.org:8443");
+        let reach = Reach::of_job(Networks::default(), Networks::default(), ledger);
+        let check = |url: &str| reach.check_url(&Url::parse(url).unwrap());
+        assert!(check("https://ledger.example.org:8443/x").is_err());
+        assert_eq!(check("https://ledger.example.org/x"), Ok(()));
     }
 
     #[test]

@@ -16,6 +16,33 @@ pub enum Quote {
     No,
 }
 
+/// A violation with the column that it is of, for a reader who sees nothing else of it.
+pub fn sentence(violation: &Violation) -> String {
+    if violation.column.is_empty() {
+        violation.message.clone()
+    } else {
+        format!("{}: {}", visible(&violation.column), violation.message)
+    }
+}
+
+/// A text as a terminal may have it: control characters, line breaks and marks that are not seen or turn the direction of writing are
+/// escaped.
+pub fn visible(text: &str) -> String {
+    let is_hidden = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut shown, letter| {
+            if is_hidden(letter) {
+                shown.extend(letter.escape_debug());
+            } else {
+                shown.push(letter);
+            }
+            shown
+        })
+}
+
 /// A violation of `column`, or of the whole table where that is empty.
 pub fn violation(
     column: &str,

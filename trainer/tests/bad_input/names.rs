@@ -85,14 +85,13 @@ fn the_model_files_of_a_library_have_no_names_that_it_could_refuse() {
 
 #[test]
 fn a_name_that_is_there_twice_in_any_unicode_form_is_refused() {
-    let twice = "the header names this column twice";
     for (header, column) in [("a,a,y", "a"), ("a, a ,y", "a"), ("\u{e9},e\u{301},y", "\u{e9}")] {
         assert_refused(
             rows(40, header, |at| (at % 7).to_string()),
             &json!({}),
             "Header",
             column,
-            twice,
+            &format!("the header names the column {column:?} twice"),
         );
     }
     // Two names that differ in case are two.
@@ -115,7 +114,7 @@ fn the_target_is_found_in_either_unicode_form() {
         .result
         .violations
         .iter()
-        .any(|one| one.message == "the header names this column twice");
+        .any(|one| one.message == "the header names the column \"\u{e9}\" twice");
     assert!(found, "{:#?}", ended.result);
 }
 

@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
+use modelward_model::is_truth;
+
 use crate::{
-    command::inspect::report::{Inspection, TargetGuess},
+    command::inspect::report::{FileFormat, Inspection, TargetGuess},
     data::{
-        check::{Inspected, Refusal, WarningRule},
-        violation::cut,
+        check::{ColumnWarning, Inspected, Refusal, WarningRule},
+        violation::{cut, visible},
     },
 };
 
@@ -34,13 +36,17 @@ pub(super) fn write_draft(out: &mut impl Write, inspection: &Inspection) -> io::
     writeln!(
         out,
         "# A start for {}, made by modelward-trainer inspect. Lines with DECIDE want an answer.",
-        one_line(&inspection.file)
+        visible(&inspection.file)
     )?;
     writeln!(
         out,
         "apiVersion: modelward.io/v1alpha1\nkind: ModelVersion\nmetadata: {{name: {name}-1}}\nspec:\n  model: {name}\n  source:\n    \
          training:\n      dataset:\n        # DECIDE: where the file is: a ConfigMap, a persistentVolumeClaim or a uri.\n        configMap: \
-         {{name: {name}, key: {name}.csv}}"
+         {{name: {name}, key: {name}.{}}}",
+        match inspection.format {
+            FileFormat::Csv => "csv",
+            FileFormat::Parquet => "parquet",
+        }
     )?;
     write_format(out, inspection, &missing)?;
     write_target(out, guess, target)?;
@@ -63,11 +69,15 @@ pub(super) fn write_draft(out: &mut impl Write, inspection: &Inspection) -> io::
 
 fn write_format(out: &mut impl Write, inspection: &Inspection, missing: &[String]) -> io::Result<()> {
     let csv = &inspection.csv;
-    writeln!(
-        out,
-        "        csv:\n          delimiter: {}",
-        quoted(&csv.delimiter)
-    )?;
+    let is_parquet = inspection.format == FileFormat::Parquet;
+    let is_plain = csv.header && csv.decimal == "." && csv.thousands.is_none() && csv.rename.is_empty();
+    if is_parquet && is_plain && missing.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "        csv:")?;
+    if !is_parquet {
+        writeln!(out, "          delimiter: {}", quoted(&csv.delimiter))?;
+    }
     if !csv.header {
         let names: Vec<String> = csv.columns.iter().map(|name| quoted(name)).collect();
         writeln!(
@@ -111,21 +121,23 @@ fn write_target(out: &mut impl Write, guess: Option<&TargetGuess>, column: &str)
     }
     writeln!(out, "        column: {}", quoted(column))?;
     let values = guess.map_or(&[][..], |target| target.values.as_slice());
-    let is_number = |(value, _): &(String, u64)| crate::data::number::number(value).is_some();
-    let zero_or_one = values.iter().all(|(value, _)| value == "0" || value == "1");
-    match values {
-        [] => writeln!(
+    match class_one(values) {
+        ClassOne::Unknown => writeln!(
             out,
             "        # DECIDE: when a row is of class 1; without positiveWhen the column must hold 0 and 1.\n        # positiveWhen: \
              {{equals: \"yes\"}}"
         ),
-        _ if zero_or_one => Ok(()),
-        values if values.len() > 2 && values.iter().all(is_number) => writeln!(
+        ClassOne::Stated => Ok(()),
+        ClassOne::Above => writeln!(
             out,
-            "        # DECIDE: from which value on a row is of class 1.\n        positiveWhen: {{greaterThan: \"0\"}}"
+            "        # DECIDE: above which number a row is of class 1; without positiveWhen the column must hold 0 and 1.\n        # \
+             positiveWhen: {{greaterThan: \"NUMBER\"}}"
         ),
-        // The rarer one of two, mostly what is looked for.
-        [.., (positive, _)] => {
+        ClassOne::Positive => writeln!(
+            out,
+            "        # DECIDE: above which number a row is of class 1.\n        positiveWhen: {{greaterThan: \"0\"}}"
+        ),
+        ClassOne::Equals(positive) => {
             let counts: Vec<String> = values
                 .iter()
                 .take(10)
@@ -152,6 +164,49 @@ fn write_target(out: &mut impl Write, guess: Option<&TargetGuess>, column: &str)
     }
 }
 
+/// Numbers of a target, at most, that may be grades with 0 for "none", as of a disease.
+const MAX_GRADES: usize = 10;
+
+/// Which rows the draft makes class 1.
+pub(super) enum ClassOne<'a> {
+    /// The values are not known, or there are too many.
+    Unknown,
+    /// The column holds 0 and 1.
+    Stated,
+    /// Those above a number that only the user knows.
+    Above,
+    /// Those above 0.
+    Positive,
+    /// Those with this value.
+    Equals(&'a str),
+}
+
+/// Which rows of a target with these values, the commonest first, the draft makes class 1.
+pub(super) fn class_one(values: &[(String, u64)]) -> ClassOne<'_> {
+    let words = || values.iter().map(|(value, _)| value.as_str());
+    let numbers: Option<Vec<f64>> = words().map(crate::data::number::number).collect();
+    let is_grade = |number: &f64| *number >= 0.0 && number.fract() == 0.0;
+    match (values, numbers) {
+        ([], _) => ClassOne::Unknown,
+        _ if words().all(|value| value == "0" || value == "1") => ClassOne::Stated,
+        ([_, _, _, ..], Some(numbers)) => {
+            let are_grades =
+                numbers.len() <= MAX_GRADES && numbers.contains(&0.0) && numbers.iter().all(is_grade);
+            if are_grades {
+                ClassOne::Positive
+            } else {
+                ClassOne::Above
+            }
+        }
+        // True, or the rarest, mostly what is looked for.
+        ([.., (rarest, _)], _) => {
+            let is_true = |value: &&str| value.eq_ignore_ascii_case("true");
+            let positive = words().find(is_true).filter(|_| words().all(is_truth));
+            ClassOne::Equals(positive.unwrap_or(rarest))
+        }
+    }
+}
+
 fn write_features(out: &mut impl Write, fates: &[(&Inspected, Fate<'_>)]) -> io::Result<()> {
     let remarked = |(column, fate): &&(&Inspected, Fate<'_>)| match fate {
         Fate::Feature => !column.report.warnings.is_empty(),
@@ -159,12 +214,12 @@ fn write_features(out: &mut impl Write, fates: &[(&Inspected, Fate<'_>)]) -> io:
         Fate::Excluded(_) => false,
     };
     for (column, fate) in fates.iter().filter(remarked) {
-        let name = one_line(&column.report.name);
+        let name = visible(&column.report.name);
         for warning in &column.report.warnings {
-            writeln!(out, "      # {name}: {}", one_line(&warning.message))?;
+            writeln!(out, "      # {name}: {}", visible(&warning.message))?;
         }
         if let Fate::Mixed(why) = fate {
-            writeln!(out, "      # DECIDE, {name}: {}", one_line(why))?;
+            writeln!(out, "      # DECIDE, {name}: {}", visible(why))?;
         }
     }
     let mixed: Vec<&str> = fates
@@ -192,7 +247,7 @@ fn write_excluded(out: &mut impl Write, fates: &[(&Inspected, Fate<'_>)]) -> io:
         if std::mem::take(&mut first) {
             writeln!(out, "      exclude:")?;
         }
-        writeln!(out, "        # {}", one_line(why))?;
+        writeln!(out, "        # {}", visible(why))?;
         writeln!(out, "        - {}", quoted(&column.report.name))?;
     }
     Ok(())
@@ -200,12 +255,13 @@ fn write_excluded(out: &mut impl Write, fates: &[(&Inspected, Fate<'_>)]) -> io:
 
 fn fate<'a>(column: &'a Inspected, missing: &[String]) -> Fate<'a> {
     let Some(refused) = column.refusals.first() else {
-        let useless = |rule| matches!(rule, WarningRule::RowNumber | WarningRule::Constant);
-        let warning = column
-            .report
-            .warnings
-            .iter()
-            .find(|warning| useless(warning.rule));
+        let useless = |warning: &&ColumnWarning| match warning.rule {
+            WarningRule::RowNumber | WarningRule::Constant => true,
+            // All of them are one: one value of each less than there are.
+            WarningRule::FallTogether => warning.count + 1 == column.report.distinct,
+            _ => false,
+        };
+        let warning = column.report.warnings.iter().find(useless);
         return warning.map_or(Fate::Feature, |warning| Fate::Excluded(&warning.message));
     };
     match column.refusal {
@@ -250,11 +306,4 @@ fn model_name(file: &str) -> String {
 /// A text as YAML reads it back, whatever is in it: JSON is YAML.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-/// A text within a comment.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
 }

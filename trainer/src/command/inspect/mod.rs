@@ -1,5 +1,6 @@
 //! `inspect`: a CSV file is read without a spec, and what is in it is shown.
 
+mod check_draft;
 mod draft;
 mod format;
 mod print;
@@ -20,10 +21,11 @@ use crate::{
     command::{
         arguments::InspectArgs,
         inspect::{
+            check_draft::check_draft,
             draft::write_draft,
             format::{guess_delimiter, guess_notation},
             print::write_table,
-            report::{Inspection, TargetGuess},
+            report::{FileFormat, Inspection, TargetGuess},
         },
     },
     data::{
@@ -60,16 +62,21 @@ pub(super) fn inspect_file(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         write_draft(&mut draft, &inspection)?;
         write_file(Path::new(path), &draft).with_context(|| format!("cannot write {path}"))?;
     }
-    let target = inspection.target.as_ref().map(|target| target.column.as_str());
-    let refused = inspection
-        .columns
-        .iter()
-        .any(|column| !column.refusals.is_empty() && Some(column.report.name.as_str()) != target);
-    Ok(if refused || !inspection.refusals.is_empty() {
+    Ok(if is_refused(&inspection) {
         ExitCode::from(2)
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Whether a column or the file is refused as it is, or with the draft.
+fn is_refused(inspection: &Inspection) -> bool {
+    let target = inspection.target.as_ref().map(|target| target.column.as_str());
+    let column = inspection
+        .columns
+        .iter()
+        .any(|column| !column.refusals.is_empty() && Some(column.report.name.as_str()) != target);
+    column || !inspection.refusals.is_empty() || !inspection.draft_refusals.is_empty()
 }
 
 fn inspect(bytes: &[u8], args: &InspectArgs) -> anyhow::Result<Inspection> {
@@ -104,14 +111,24 @@ fn inspect(bytes: &[u8], args: &InspectArgs) -> anyhow::Result<Inspection> {
     let target = choose_target(args.target.as_deref(), &table, &columns, |name| {
         check::count_values(part, name)
     })?;
-    Ok(Inspection {
+    let mut inspection = Inspection {
         file: args.file.display().to_string(),
         rows: table.rows.len() as u64,
+        column_count: table.columns.len() as u64,
+        format: if is_parquet(bytes) {
+            FileFormat::Parquet
+        } else {
+            FileFormat::Csv
+        },
         refusals,
+        warnings: check::inspect_table(part),
         columns,
         target,
-        csv,
-    })
+        draft_refusals: Vec::new(),
+        csv: csv.clone(),
+    };
+    check_draft(&mut inspection, &table)?;
+    Ok(inspection)
 }
 
 /// The table, or the reason why these bytes are none.
@@ -162,9 +179,12 @@ fn choose_target(
             column: name.clone().into_owned(),
             named: true,
             values: values(&name),
+            warnings: Vec::new(),
         }));
     }
-    let two = |column: &&Inspected| column.report.distinct == 2 && column.report.missing == 0;
+    let two = |column: &&Inspected| {
+        column.report.distinct == 2 && column.report.missing == 0 && column.refusals.is_empty()
+    };
     let name = columns
         .iter()
         .rev()
@@ -173,6 +193,7 @@ fn choose_target(
     Ok(name.map(|column| TargetGuess {
         named: false,
         values: values(&column),
+        warnings: Vec::new(),
         column,
     }))
 }

@@ -114,6 +114,213 @@ fn what_is_no_table_is_an_error_with_its_reason() {
     assert!(inspect(b"", &args(None)).is_err());
 }
 
+/// Rows of an age, a second column and a class, with this header.
+fn rows(header: &str, count: usize, cell: impl Fn(usize) -> String) -> String {
+    use std::fmt::Write as _;
+    (0..count).fold(format!("{header}\n"), |mut csv, row| {
+        let left = usize::from(row * 7 % 10 > 4);
+        writeln!(csv, "{},{},{left}", 20 + row * 13 % 50, cell(row)).unwrap();
+        csv
+    })
+}
+
+#[test]
+fn a_column_that_gives_the_target_away_is_named_and_the_draft_still_trains() {
+    let csv = rows("age,code,left", 60, |row| {
+        (10 + usize::from(row * 7 % 10 > 4)).to_string()
+    });
+    let inspection = inspect(csv.as_bytes(), &args(Some("left"))).unwrap();
+    let table = shown(&inspection);
+    assert!(
+        table.contains("warning, Leak: its value alone separates the classes"),
+        "{table}"
+    );
+    assert!(!is_refused(&inspection), "{table}");
+    let csv = rows("age,code,left", 60, |row| (row * 31 % 17).to_string());
+    let inspection = inspect(csv.as_bytes(), &args(Some("left"))).unwrap();
+    assert!(!shown(&inspection).contains("Leak"));
+}
+
+#[test]
+fn a_header_of_numbers_comes_with_a_warning_and_what_to_do() {
+    let csv = rows("31,7,0", 60, |row| (row % 5).to_string());
+    let inspection = inspect(csv.as_bytes(), &args(None)).unwrap();
+    let table = shown(&inspection);
+    for part in [
+        "warning, Header: the names of all columns are numbers",
+        "set csv.header: false",
+        "--columns NAME,NAME",
+    ] {
+        assert!(table.contains(part), "{part} is not in:\n{table}");
+    }
+    let mut named = args(None);
+    named.columns = ["age", "visits", "left"].map(str::to_owned).to_vec();
+    let inspection = inspect(csv.as_bytes(), &named).unwrap();
+    assert_eq!((inspection.rows, inspection.warnings.len()), (61, 0));
+}
+
+#[test]
+fn a_target_of_numbers_gets_class_1_above_0_only_where_they_are_grades_and_with_a_warning() {
+    let grades = rows("age,num,x", 60, |row| (row % 5).to_string());
+    let inspection = inspect(grades.as_bytes(), &args(Some("num"))).unwrap();
+    let table = shown(&inspection);
+    let warning = "warning, ClassOne: has 5 different numbers, and the draft makes those above 0 class 1 (48 rows): decide";
+    assert!(table.contains(warning), "{table}");
+    assert!(draft(&inspection).contains("positiveWhen: {greaterThan: \"0\"}"));
+    for cell in [
+        |row: usize| format!("{row}.25"),
+        |row: usize| (row % 20).to_string(),
+        |row: usize| (row % 3 + 1).to_string(),
+    ] {
+        let inspection = inspect(rows("age,num,x", 60, cell).as_bytes(), &args(Some("num"))).unwrap();
+        let text = draft(&inspection);
+        assert!(text.contains("# DECIDE: above which number"), "{text}");
+        assert!(
+            spec::parse(&text)
+                .unwrap()
+                .training
+                .target
+                .positive_when
+                .is_none(),
+            "{text}"
+        );
+        assert!(is_refused(&inspection));
+    }
+}
+
+#[test]
+fn true_is_class_1_of_truth_values_whichever_is_rarer() {
+    for (rarer, commoner, positive) in [
+        ("False", "true", "true"),
+        ("TRUE", "FALSE", "TRUE"),
+        ("no", "yes", "no"),
+    ] {
+        let csv = rows("age,done,x", 60, |row| {
+            [commoner, commoner, rarer][row % 3].to_owned()
+        });
+        let inspection = inspect(csv.as_bytes(), &args(Some("done"))).unwrap();
+        let training = spec::parse(&draft(&inspection)).unwrap().training;
+        assert_eq!(
+            training.target.positive_when.unwrap().equals.as_deref(),
+            Some(positive)
+        );
+    }
+}
+
+/// A Parquet file with a column of doubles and one of truth values.
+fn parquet_file() -> Vec<u8> {
+    use parquet::{
+        data_type::{BoolType, DoubleType},
+        file::{properties::WriterProperties, writer::SerializedFileWriter},
+        schema::parser::parse_message_type,
+    };
+    let schema = parse_message_type("message rows { required double age; required boolean done; }").unwrap();
+    let properties = WriterProperties::builder().build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema.into(), properties.into()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let ages: Vec<f64> = (0..60).map(|row| f64::from(row * 13 % 50)).collect();
+    let done: Vec<bool> = (0..60).map(|row| row % 3 > 0).collect();
+    let mut column = group.next_column().unwrap().unwrap();
+    column
+        .typed::<DoubleType>()
+        .write_batch(&ages, None, None)
+        .unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<BoolType>().write_batch(&done, None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn a_parquet_file_has_no_delimiter_and_no_key_of_a_csv_file() {
+    let inspection = inspect(&parquet_file(), &args(None)).unwrap();
+    let table = shown(&inspection);
+    assert!(
+        table.starts_with("my Data.csv: 60 rows, 2 columns, Parquet\n"),
+        "{table}"
+    );
+    assert!(!is_refused(&inspection), "{table}");
+    let text = draft(&inspection);
+    assert!(
+        text.contains("key: my-data.parquet}") && !text.contains("csv:"),
+        "{text}"
+    );
+    let training = spec::parse(&text).unwrap().training;
+    assert_eq!(
+        training.target.positive_when.unwrap().equals.as_deref(),
+        Some("true")
+    );
+}
+
+#[test]
+fn a_column_that_is_there_twice_is_named_and_all_columns_are_counted() {
+    let inspection = inspect(b"x,x,y\n1,2,0\n2,3,1\n", &args(None)).unwrap();
+    let table = shown(&inspection);
+    assert!(table.contains("2 rows, 3 columns"), "{table}");
+    assert!(
+        table.contains("refused, Header: x: the header names the column \"x\" twice"),
+        "{table}"
+    );
+}
+
+#[test]
+fn numbers_that_are_one_32_bit_float_are_excluded_for_that_reason_and_refused_columns_are_counted() {
+    let csv = rows("age,id,left", 60, |row| {
+        (10_000_000_000_000_000_u64 + row as u64 * 7 % 60).to_string()
+    });
+    let inspection = inspect(csv.as_bytes(), &args(None)).unwrap();
+    let table = shown(&inspection);
+    assert!(!table.contains("Constant"), "{table}");
+    let text = draft(&inspection);
+    assert!(
+        text.contains("# its 60 different values are all the same as 32-bit floats"),
+        "{text}"
+    );
+    assert_eq!(spec::parse(&text).unwrap().training.exclude, ["id"]);
+    let some = rows("age,seen,left", 60, |row| (1_767_225_600 + row * row).to_string());
+    let some = inspect(some.as_bytes(), &args(None)).unwrap();
+    assert!(spec::parse(&draft(&some)).unwrap().training.exclude.is_empty());
+
+    let csv = rows("age,price,left", 60, |row| format!("€{}.50", row % 20));
+    let inspection = inspect(csv.as_bytes(), &args(None)).unwrap();
+    let price = &inspection.columns[1];
+    assert_eq!((price.refusals.len(), price.report.distinct), (1, 20));
+    // A refused column of two values is no guess of the target.
+    let csv = rows("age,class,price", 60, |row| (row % 2).to_string())
+        .replace(",0\n", ",€5\n")
+        .replace(",1\n", ",€6\n");
+    let inspection = inspect(csv.as_bytes(), &args(None)).unwrap();
+    assert_eq!(inspection.columns[2].report.distinct, 2);
+    assert_eq!(inspection.target.unwrap().column, "class");
+    // Numbers that are no floats at all do not fall together.
+    let csv = rows("age,huge,left", 60, |row| format!("{}e307", row + 40));
+    let huge = &inspect(csv.as_bytes(), &args(None)).unwrap().columns[1];
+    assert_eq!((huge.report.warnings.len(), huge.report.distinct), (0, 60));
+}
+
+#[test]
+fn a_terminal_gets_no_control_characters_of_a_file() {
+    let csv = rows("n\u{1b}[31mred,\"a\u{202e}b\nc\",\u{1b}]0;pwn\u{7}", 60, |row| {
+        ["\u{1b}[2Jv1", "\u{202e}v2"][row % 2].to_owned()
+    });
+    let inspection = inspect(csv.as_bytes(), &args(None)).unwrap();
+    for text in [shown(&inspection), draft(&inspection)] {
+        let hidden = text.chars().find(|letter| letter.is_control() && *letter != '\n');
+        assert_eq!(hidden, None, "{text}");
+    }
+    let table = shown(&inspection);
+    assert!(!table.contains('\u{202e}'), "{table}");
+    for part in [
+        "n\\u{1b}[31mred",
+        "a\\u{202e}b\\nc",
+        "target: \\u{1b}]0;pwn\\u{7}",
+    ] {
+        assert!(table.contains(part), "{part} is not in:\n{table}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_file_makes_it_panic_and_every_draft_is_a_valid_spec(

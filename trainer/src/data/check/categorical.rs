@@ -9,7 +9,7 @@ use modelward_model::{FeatureKind, canonical_category, truth_category};
 use modelward_wire::Violation;
 
 use crate::data::{
-    check::{broken::Broken, cells::Column},
+    check::{broken::Broken, cells::Column, seen::Seen},
     dataset::Values,
     number::number,
     violation::{cut, violation},
@@ -20,7 +20,11 @@ pub use crate::spec::MAX_CATEGORIES;
 const MAX_LENGTH: usize = 1024;
 
 /// The categories of a column, and each cell as the index of one.
-pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violation>) -> (FeatureKind, Values) {
+pub(super) fn read_categories(
+    column: &Column<'_>,
+    seen: &Seen<'_>,
+    violations: &mut Vec<Violation>,
+) -> (FeatureKind, Values) {
     let declared = column.spec.and_then(|spec| spec.categories.as_ref());
     let categories: Vec<String> = if let Some(declared) = declared {
         declared
@@ -37,8 +41,12 @@ pub(super) fn read_categories(column: &Column<'_>, violations: &mut Vec<Violatio
         }
         check_lengths(column, &distinct, violations);
         if distinct.len() > MAX_CATEGORIES {
+            let remedy = seen.unsupported_words().map_or_else(
+                || "; exclude the column if it is an identifier".to_owned(),
+                |what| format!(", and these look like {what}"),
+            );
             let message = format!(
-                "{} different words, at most {MAX_CATEGORIES} are a category; exclude the column if it is an identifier",
+                "{} different words, at most {MAX_CATEGORIES} are a category{remedy}",
                 distinct.len()
             );
             violations.push(violation(

@@ -1,11 +1,16 @@
 //! The cells of one column.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use modelward_crds::FeatureSpec;
 
 use crate::data::{
     check::parts::{Cell, Parts, Place},
     number::Notation,
 };
+
+/// The largest integer below which every integer is a double.
+const LARGEST_EXACT: u64 = 1 << 53;
 
 /// One column while it is checked.
 pub(super) struct Column<'a> {
@@ -28,9 +33,44 @@ impl<'a> Column<'a> {
         self.parts.notation(part)
     }
 
+    /// How many different values there are as the source has them, whatever is made of them.
+    pub(super) fn count_distinct(&self) -> u64 {
+        // Keys, because the texts of millions of rows take too much memory.
+        let mut keys: Vec<u64> = self
+            .present()
+            .map(|(place, cell)| self.key(place, cell))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.len() as u64
+    }
+
+    /// What is equal where values are equal: numbers as numbers, but integers that are no doubles by their digits, and words.
+    pub(super) fn key(&self, (part, row): Place, cell: &str) -> u64 {
+        let word = self.notation(part).category(cell);
+        match self.number((part, row), cell) {
+            Some(number) if !is_large(&word) => (number + 0.0).to_bits(),
+            _ => {
+                let mut hasher = DefaultHasher::new();
+                word.hash(&mut hasher);
+                hasher.finish()
+            }
+        }
+    }
+
     pub(super) fn present(&self) -> impl Iterator<Item = (Place, &'a str)> + '_ {
         self.cells
             .iter()
             .filter_map(|(row, cell)| cell.map(|cell| (*row, cell)))
     }
+}
+
+/// Whether a word is an integer over 2^53.
+pub(super) fn is_large(word: &str) -> bool {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    !digits.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && digits
+            .parse::<u64>()
+            .map_or(true, |number| number > LARGEST_EXACT)
 }

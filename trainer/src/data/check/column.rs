@@ -11,7 +11,7 @@ use crate::data::{
         cells::Column,
         numeric::read_numbers,
         parts::MAX_NAME,
-        report::{ColumnReport, Refusal},
+        report::{ColumnReport, Refusal, WarningRule},
         seen::Seen,
         suspicion::{check_identifier, find_suspicions},
     },
@@ -33,16 +33,32 @@ pub(super) fn check_column(column: &Column<'_>, violations: &mut Vec<Violation>)
     let seen = Seen::of(column);
     let missing = seen.missing() as usize;
     check_missing(column, column.cells.len() - missing, missing, violations);
+    let before = violations.len();
     let inferred = infer_kind(column, &seen, violations);
     let (kind, values) = match inferred {
         Ok(SpecKind::Numeric) => read_numbers(column, &seen, violations),
-        Ok(SpecKind::Categorical) => read_categories(column, violations),
+        Ok(SpecKind::Categorical) => read_categories(column, &seen, violations),
         Err(_) => (
             FeatureKind::Numeric { min: None, max: None },
             Values::Numbers(Vec::new()),
         ),
     };
+    let was_read = violations.len() == before;
     check_identifier(column, &seen, &kind, &values, violations);
+    let warnings = if was_read {
+        find_suspicions(column, &seen, &kind, &values)
+    } else {
+        Vec::new()
+    };
+    // As 32-bit floats they are fewer.
+    let fall_together = warnings
+        .iter()
+        .any(|warning| warning.rule == WarningRule::FallTogether);
+    let distinct = if was_read && !fall_together {
+        values.count_distinct()
+    } else {
+        column.count_distinct()
+    };
     let report = ColumnReport {
         name: column.name.to_owned(),
         kind: match kind {
@@ -51,10 +67,10 @@ pub(super) fn check_column(column: &Column<'_>, violations: &mut Vec<Violation>)
         },
         declared: column.spec.is_some(),
         missing: missing as u64,
-        distinct: values.count_distinct(),
+        distinct,
         numbers: seen.numbers(),
         words: seen.words(),
-        warnings: find_suspicions(column, &seen, &kind, &values),
+        warnings,
         examples: seen.examples,
         values: Vec::new(),
     };

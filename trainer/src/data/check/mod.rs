@@ -42,6 +42,7 @@ mod report;
 mod row_columns;
 mod seen;
 mod suspicion;
+mod table_warnings;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -66,6 +67,7 @@ use crate::data::{
         parts::Parts,
         row_columns::check_row_columns,
         seen::Seen,
+        table_warnings::find_table_warnings,
         target::check_target,
     },
     dataset::Dataset,
@@ -136,6 +138,12 @@ pub fn inspect(part: Part<'_>) -> Vec<Inspected> {
 pub fn count_values(part: Part<'_>, column: &str) -> Vec<(String, u64)> {
     let parts = [part];
     target::count_values(&Parts::new(&parts), column)
+}
+
+/// What looks wrong with a table as a whole.
+pub fn inspect_table(part: Part<'_>) -> Vec<ColumnWarning> {
+    let parts = [part];
+    find_table_warnings(&Parts::new(&parts), &RowColumns::default())
 }
 
 /// Checks tables against the spec, as one. All violations at once, or typed rows. `tolerances` are the features that
@@ -224,8 +232,9 @@ fn check_around(
             "no column is left to learn from: every one is the target, excluded, or has another role";
         others.push(violation("", "NoFeatures", message, 1, None));
     }
-    let (labels, target) = check_target(parts, training, &mut others);
+    let (labels, mut target) = check_target(parts, training, &mut others);
     let row_columns = check_row_columns(parts, training, &labels, &mut others);
+    target.warnings = find_table_warnings(parts, &row_columns);
     Ok(Around {
         features,
         violations,

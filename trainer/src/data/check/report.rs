@@ -79,6 +79,14 @@ words! {
         FallTogether,
         /// Codes that JavaScript and other programs cannot hold as numbers.
         LargeCodes,
+        /// Names of columns that are numbers: the header may be a row of data.
+        Header,
+        /// Numbers of `validation.timeSplit` that are no times, to judge by their size.
+        NoTimes,
+        /// Groups of `validation.groupBy` that have one row each, but for a few.
+        SingleRows,
+        /// Numbers of a target whose class is a guess of `inspect`.
+        ClassOne,
         /// A column that alone separates the classes.
         Leak,
         /// Rows that have the values of another one.

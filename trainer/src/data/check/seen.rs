@@ -135,6 +135,19 @@ impl<'a> Seen<'a> {
         self.share(|look| look.sentences) >= 0.5
     }
 
+    /// What its words look like where that is not supported, and what to do about it.
+    pub(super) fn unsupported_words(&self) -> Option<&'static str> {
+        if self.are_dates() {
+            Some(
+                "dates; list the column in exclude, or write numbers in the source, such as days since a date",
+            )
+        } else if self.are_sentences() {
+            Some("free text, which is not supported; list the column in exclude")
+        } else {
+            None
+        }
+    }
+
     fn share(&self, count: impl Fn(&Look<'_>) -> u64) -> f64 {
         let looks = || self.parts.iter().map(|part| &part.looked_at);
         let all: u64 = looks().map(|look| look.words).sum();

@@ -9,7 +9,7 @@ use crate::data::{
     check::{
         broken::quoted,
         categorical::MAX_CATEGORIES,
-        cells::Column,
+        cells::{Column, is_large},
         missing_words::{Usual, usual_spelling},
         report::{ColumnWarning, WarningRule},
         seen::Seen,
@@ -30,9 +30,6 @@ const COMPARED: usize = 100_000;
 /// Words that a message lists.
 const MAX_LISTED: usize = 4;
 
-/// The largest integer below which every integer is a double.
-const LARGEST_EXACT: u64 = 1 << 53;
-
 /// Seconds since 1970 of the years 1990 to 2100.
 const SECONDS: std::ops::RangeInclusive<f64> = 631_152_000.0..=4_102_444_800.0;
 
@@ -51,13 +48,9 @@ pub(super) fn check_identifier(
     let Some((distinct, present)) = differing(column, seen, values) else {
         return;
     };
-    let what = if seen.are_dates() {
-        "dates; list the column in exclude, or write numbers in the source, such as days since a date"
-    } else if seen.are_sentences() {
-        "free text, which is not supported; list the column in exclude"
-    } else {
-        "an identifier; list the column in exclude"
-    };
+    let what = seen
+        .unsupported_words()
+        .unwrap_or("an identifier; list the column in exclude");
     let message = format!(
         "{distinct} different words in {present} rows look like {what}; where they are categories, declare the feature Categorical"
     );
@@ -100,7 +93,7 @@ pub(super) fn find_suspicions(
             let counted: Vec<(&str, u64)> = categories.iter().map(String::as_str).zip(counts).collect();
             warnings.check_words(seen, &counted);
         }
-        _ => warnings.check_numbers(seen),
+        _ => warnings.check_numbers(seen, values),
     }
     if column.spec.is_some()
         && matches!(kind, FeatureKind::Categorical { .. })
@@ -157,7 +150,7 @@ impl Warnings<'_> {
     }
 
     fn check_variety(&mut self, seen: &Seen<'_>, values: &Values) {
-        if values.count_distinct() != 1 {
+        if values.count_distinct() != 1 || self.fall_into_one(values) {
             return;
         }
         let (missing, rows) = (seen.missing(), self.rows);
@@ -172,6 +165,27 @@ impl Warnings<'_> {
             );
             self.add(WarningRule::OneValue, rows - missing, &message);
         }
+    }
+
+    /// Whether different numbers are one 32-bit float.
+    fn fall_into_one(&self, values: &Values) -> bool {
+        let Values::Numbers(singles) = values else {
+            return false;
+        };
+        let mut singles = singles.iter().filter(|number| !number.is_nan());
+        let first = singles.next();
+        let mut keys = self.numbers().map(|(key, _)| key);
+        let first_key = keys.next();
+        singles.all(|number| Some(number) == first) && keys.any(|key| Some(key) != first_key)
+    }
+
+    /// Its numbers as the source has them, each behind its key.
+    fn numbers(&self) -> impl Iterator<Item = (u64, f64)> {
+        let present = self.column.present();
+        present.filter_map(|(place, cell)| {
+            let number = self.column.number(place, cell)?;
+            Some((self.column.key(place, cell), number))
+        })
     }
 
     fn check_words(&mut self, seen: &Seen<'_>, counted: &[(&str, u64)]) {
@@ -223,24 +237,24 @@ impl Warnings<'_> {
         }
     }
 
-    fn check_numbers(&mut self, seen: &Seen<'_>) {
+    fn check_numbers(&mut self, seen: &Seen<'_>, values: &Values) {
         if self.rows >= ENOUGH_VALUES && seen.are_row_numbers() {
             let message = "counts the rows: each value is one more than the one before it; exclude it, as the place of a row \
                            says nothing about other rows";
             self.add(WarningRule::RowNumber, self.rows, message);
         }
-        let numbers: Vec<f64> = self
-            .column
-            .present()
-            .filter_map(|(place, cell)| self.column.number(place, cell))
-            .take(COMPARED)
-            .collect();
+        let compared = if self.fall_into_one(values) {
+            usize::MAX
+        } else {
+            COMPARED
+        };
+        let (keys, numbers): (Vec<u64>, Vec<f64>) = self.numbers().take(compared).unzip();
         if numbers.len() as u64 >= ENOUGH_VALUES && numbers.iter().all(|number| is_day(*number)) {
             let message = "looks like dates (20260105): the difference between two of them is no number of days; write days since a \
                            date in the source, or exclude it";
             self.add(WarningRule::Date, seen.numbers(), message);
         }
-        let exact = count_distinct(numbers.iter().map(|number| (number + 0.0).to_bits()));
+        let exact = count_distinct(keys.into_iter());
         let single = count_distinct(
             numbers
                 .iter()
@@ -256,8 +270,12 @@ impl Warnings<'_> {
                 ""
             };
             let message = format!(
-                "{exact} different values are {single} as 32-bit floats{what}: subtract an offset in the source, such as the \
-                 smallest value, or declare the feature Categorical if they are codes"
+                "its {exact} different values are {} as 32-bit floats{what}; subtract an offset in the source, such as the \
+                 smallest value, or declare the feature Categorical if they are codes",
+                match single {
+                    1 => "all the same".to_owned(),
+                    _ => format!("only {single} different ones"),
+                }
             );
             self.add(WarningRule::FallTogether, exact - single, &message);
         } else if exact >= ENOUGH_NUMBERS
@@ -294,15 +312,6 @@ fn same_but_for_case<'a>(counted: &[(&'a str, u64)]) -> Vec<(&'a str, u64)> {
 pub(super) fn fold(word: &str) -> String {
     let letters = word.chars().filter(|letter| !letter.is_whitespace());
     letters.flat_map(char::to_lowercase).collect()
-}
-
-fn is_large(word: &str) -> bool {
-    let digits = word.strip_prefix('-').unwrap_or(word);
-    !digits.is_empty()
-        && digits.bytes().all(|byte| byte.is_ascii_digit())
-        && digits
-            .parse::<u64>()
-            .map_or(true, |number| number > LARGEST_EXACT)
 }
 
 /// Whether a number is a day of 1900 to 2100 as 20260105.

@@ -105,9 +105,16 @@ pub(super) fn check_target(
     }
     let missing = absent.count();
     let readable = absent.count() == 0 && unreadable.count() == 0;
-    absent.push(violations, parts, &target.column, "Target", |_, count| {
-        format!("{count} rows miss the target; remove them from the source")
-    });
+    absent.push(
+        violations,
+        parts,
+        &target.column,
+        "Target",
+        |_, count| match count {
+            1 => "1 row misses the target; remove it from the source".to_owned(),
+            _ => format!("{count} rows miss the target; remove them from the source"),
+        },
+    );
     push_unreadable(unreadable, parts, target, &values, violations);
     if !labels.is_empty() && readable {
         check_others(parts, target, &values, &labels, violations);
