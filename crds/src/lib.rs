@@ -51,7 +51,7 @@ pub use model_version::{
     Season, SelectedFamily, ServingSpec, Severity, Source, SourceStatus, Target, Task, ThresholdMetric,
     ThresholdSpec, TimeSplit, TrainingSource, TransformArgument, TransformArguments, TransformSpec,
     TransformType, ValidationSpec, ValuePair, ValueRange, ValueType, ViolationStatus, WeightSpec,
-    XGBoostParameters, credential_keys, credential_variable,
+    XGBoostParameters, credential_keys, credential_variable, describe_folds,
 };
 pub use modelward_wire::{self as wire, DriftAspect, DriftVerdict, Role};
 pub use network::{NetworkError, Networks};

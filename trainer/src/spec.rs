@@ -3,6 +3,7 @@
 mod custom_trainer;
 mod families;
 mod import;
+mod names;
 mod transforms;
 
 use std::{borrow::Cow, collections::BTreeSet, fs, io, ops::RangeInclusive, path::Path};
@@ -14,7 +15,10 @@ use modelward_crds::{
 use modelward_model::{canonical_category, normalize_name, sha256};
 use modelward_wire::Digest;
 
-pub use self::import::{ImportSpec, read_import};
+pub use self::{
+    import::{ImportSpec, read_import},
+    names::is_model_name,
+};
 use crate::data::{
     bucket::is_bucket,
     source::{MAX_FILES, shown},
@@ -145,6 +149,8 @@ fn parse_version(text: &str) -> Result<ModelVersion, SpecError> {
 
 /// The training of a `ModelVersion`, checked.
 fn of_version(version: ModelVersion) -> Result<Spec, SpecError> {
+    let mut wrong = Vec::new();
+    names::check(&version, &mut wrong);
     let Source { training, artifact } = version.spec.source;
     let mut training = match (training, artifact) {
         (Some(training), None) => training,
@@ -153,7 +159,7 @@ fn of_version(version: ModelVersion) -> Result<Spec, SpecError> {
     };
     let digest = training_digest(&training).map_err(|error| SpecError::Parse(error.to_string()))?;
     normalize_names(&mut training);
-    check(&training)?;
+    check(&training, wrong)?;
     let tolerances = version.spec.monitoring.tolerances;
     let tolerances = tolerances
         .into_iter()
@@ -216,9 +222,8 @@ pub fn training_digest(training: &TrainingSource) -> serde_json::Result<Digest> 
     Ok(sha256(&serde_json::to_vec(training)?))
 }
 
-/// Checks what the API server checks too: a person's own file never met it.
-fn check(training: &TrainingSource) -> Result<(), SpecError> {
-    let mut wrong = Vec::new();
+/// Checks what the API server checks too, behind what is `wrong` already: a person's own file never met it.
+fn check(training: &TrainingSource, mut wrong: Vec<String>) -> Result<(), SpecError> {
     check_dataset("dataset", &training.dataset, &mut wrong);
     check_additional(&training.additional_datasets, &mut wrong);
     check_target(&training.target, &mut wrong);

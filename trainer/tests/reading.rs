@@ -682,6 +682,22 @@ fn what_means_missing_in_training_does_when_scoring_and_the_result_carries_the_w
     assert_eq!(lines[0]["warnings"], json!([]));
     assert_ne!(lines[6], lines[0]);
 
+    for (rows, words) in [
+        (
+            r#"{"age": 1e400}"#,
+            "a number is out of range at line 1 column 13",
+        ),
+        (r#"{"age": 40"#, "the rows are not valid JSON: EOF while parsing"),
+    ] {
+        std::fs::write(path("rows.json"), rows).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_modelward-trainer"))
+            .args(["score", "--bundle", &path("bundle"), "--rows", &path("rows.json")])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(words), "{said}");
+    }
+
     // The rows of the file, without its spec: the bundle knows what is missing.
     std::fs::write(path("rows.csv"), "age,plan\n40,?\n40,\n").unwrap();
     let (_, scored) = run(

@@ -60,4 +60,4 @@ pub use training::{
 pub use transforms::{
     Binning, ImputeStrategy, TransformArgument, TransformArguments, TransformSpec, TransformType,
 };
-pub use validation::{Gate, HeldOut, MetricName, TimeSplit, ValidationSpec};
+pub use validation::{Gate, HeldOut, MetricName, TimeSplit, ValidationSpec, describe_folds};

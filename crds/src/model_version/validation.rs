@@ -152,6 +152,16 @@ impl Default for ValidationSpec {
 /// Places behind the point of every metric that is reported and gated.
 const PLACES: usize = 6;
 
+/// What a metric is the mean over, with its number: "50 folds", or "4 parts of the held-out rows" of the one model that an image left.
+pub fn describe_folds(count: usize, is_one_model: bool) -> String {
+    match (count, is_one_model) {
+        (1, false) => "1 fold".to_owned(),
+        (_, false) => format!("{count} folds"),
+        (1, true) => "1 part of the held-out rows".to_owned(),
+        (_, true) => format!("{count} parts of the held-out rows"),
+    }
+}
+
 impl Gate {
     /// What is compared with the bound: the mean, made worse by as many standard errors as the gate asks for.
     pub fn compared_value(&self, reported: &MetricValue) -> Decimal {
@@ -163,20 +173,30 @@ impl Gate {
         Decimal::rounded(reported.mean.to_f64() + worse, PLACES).unwrap_or_else(|| reported.mean.clone())
     }
 
-    /// What the compared value is, after its number: "mean of 50 folds", with the standard errors where the gate asks for them.
-    pub fn describe_value(&self, folds: usize) -> String {
+    /// What the compared value is, after its number: "mean of 50 folds", with the standard errors where the gate asks for them. What was
+    /// `measured` is from [`describe_folds`].
+    pub fn describe_value(&self, measured: &str) -> String {
         match &self.standard_errors {
-            None => format!("mean of {folds} folds"),
+            None => format!("mean of {measured}"),
             Some(count) => {
                 let side = if self.at_least.is_some() { "minus" } else { "plus" };
                 let errors = if count.as_str() == "1" { "error" } else { "errors" };
-                format!("mean of {folds} folds {side} {count} standard {errors}")
+                format!("mean of {measured} {side} {count} standard {errors}")
             }
         }
     }
 }
 
 impl MetricName {
+    /// What is added where a value does not pass a bound on the side on which the metric is better: a better model fails it as well.
+    pub const fn note_on_side(self, is_least: bool) -> &'static str {
+        match (self.higher_is_better(), is_least) {
+            (false, true) => "; a lower value of this metric is better: set atMost",
+            (true, false) => "; a higher value of this metric is better: set atLeast",
+            (true, true) | (false, false) => "",
+        }
+    }
+
     /// Whether a greater value is better.
     pub const fn higher_is_better(self) -> bool {
         !matches!(self, Self::LogLoss | Self::Brier)

@@ -178,7 +178,7 @@ words! {
         NoTraining,
         /// The given bundle is in the store.
         ArtifactFound,
-        /// A version of a given bundle has no gates.
+        /// The version has no gates: its spec sets none, or names a bundle or an imported model.
         NoGates,
         /// The version passed its gates; a PromoteModel or RollbackModel decides whether it serves.
         AwaitingPromotion,

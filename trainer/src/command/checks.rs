@@ -106,24 +106,10 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
     if let Some(Problem { transform, message }) = find_problems(&training.transforms, schema).first() {
         return end(format!("the transform {transform:?} {message}"));
     }
-    let mut rows = snapshot.data.len();
-    if let Some(held_out) = &training.validation.held_out {
-        let held = (rows as f64 * held_out.fraction.to_f64()) as usize;
-        // The model of an image is calibrated on the held-out rows.
-        rows = match training.custom_trainer {
-            Some(_) => held,
-            None => rows - held,
-        };
-    }
-    if training.validation.time_split.is_some() && training.custom_trainer.is_none() {
-        // The first block has no scores to learn from. Every held-out row has one.
-        let folds = usize::try_from(training.validation.folds).unwrap_or(1);
-        rows = rows * folds / (folds + 1);
-    }
-    if training.calibration == CalibrationMethod::Isotonic && rows < LEAST_ISOTONIC_ROWS {
-        return end(format!(
-            "calibration: Isotonic needs {LEAST_ISOTONIC_ROWS} rows, the data has {rows}; with fewer it follows single rows: use Platt or None"
-        ));
+    if training.calibration == CalibrationMethod::Isotonic
+        && let Some(message) = refuse_isotonic(training, snapshot.data.len())
+    {
+        return end(message);
     }
     let folds = usize::try_from(training.validation.folds).unwrap_or(0);
     let least = smaller_class(snapshot);
@@ -131,6 +117,41 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
         return end(format!("the smaller class has {}", too_few_rows(least, folds)));
     }
     None
+}
+
+/// Why isotonic regression has too few of these rows to learn from, where this is so.
+fn refuse_isotonic(training: &TrainingSource, all: usize) -> Option<String> {
+    let (mut rows, mut less) = (all, Vec::new());
+    let is_image = training.custom_trainer.is_some();
+    if let Some(held_out) = &training.validation.held_out {
+        let fraction = &held_out.fraction;
+        let held = (all as f64 * fraction.to_f64()) as usize;
+        // The model of an image is calibrated on the held-out rows.
+        rows = if is_image { held } else { all - held };
+        less.push(if is_image {
+            format!("those that are not held out (heldOut.fraction is {fraction})")
+        } else {
+            format!("those that are held out (heldOut.fraction is {fraction})")
+        });
+    }
+    if training.validation.time_split.is_some() && !is_image {
+        // The first block has no scores to learn from. Every held-out row has one.
+        let folds = usize::try_from(training.validation.folds).unwrap_or(1);
+        rows = rows * folds / (folds + 1);
+        less.push(format!(
+            "the first of {} blocks in time, which no model scores",
+            folds + 1
+        ));
+    }
+    let left = match less.as_slice() {
+        [] => format!("the data has {rows}"),
+        _ => format!("{rows} of {all} are left without {}", less.join(" and ")),
+    };
+    (rows < LEAST_ISOTONIC_ROWS).then(|| {
+        format!(
+            "calibration: Isotonic needs {LEAST_ISOTONIC_ROWS} rows, {left}; with fewer it follows single rows: use Platt or None"
+        )
+    })
 }
 
 /// The end where the rows cannot be split into folds as the spec asks.

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use modelward_crds::CsvFormat;
 use modelward_model::{Bundle, Cell, FeatureSchema, Missing, Row, Warning, normalize_name};
 use serde::Serialize;
@@ -80,7 +80,7 @@ fn score_json(bundle: &Bundle, rows: &str) -> anyhow::Result<Vec<Line>> {
     } else {
         std::fs::read_to_string(rows).with_context(|| format!("cannot read {rows}"))?
     };
-    let rows = match serde_json::from_str(&text).context("the rows are no JSON")? {
+    let rows = match read_json(&text)? {
         Json::Array(rows) => rows,
         one => vec![one],
     };
@@ -99,6 +99,19 @@ fn score_json(bundle: &Bundle, rows: &str) -> anyhow::Result<Vec<Line>> {
         },
     };
     Ok(rows.iter().map(read).collect())
+}
+
+/// A number that no double holds is valid JSON, and no row of a model.
+fn read_json(text: &str) -> anyhow::Result<Json> {
+    serde_json::from_str(text).map_err(|error| {
+        // serde_json has no category of its own for it, and does not compute a number that is ignored.
+        if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+            let (line, column) = (error.line(), error.column());
+            anyhow!("a number is out of range at line {line} column {column}: write one of at most 1.8e308")
+        } else {
+            anyhow!("the rows are not valid JSON: {error}")
+        }
+    })
 }
 
 fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> anyhow::Result<Vec<Line>> {

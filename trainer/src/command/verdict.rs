@@ -1,13 +1,19 @@
 //! The verdict on a model that was fitted.
 
-use modelward_crds::{MetricName, TrainingSource};
+use modelward_crds::{MetricName, TrainingSource, describe_folds};
 use modelward_model::CustomTrainerInfo;
 use modelward_wire::{Digest, GateBound, GateResult, JobResult, JobStage, Verdict, small_reference};
 
 use crate::{
     command::checks::smaller_class,
     data::snapshot::Snapshot,
-    fit::{bundle, compare::Comparison, metrics, train::Trained},
+    fit::{
+        bundle,
+        candidate::Candidate,
+        compare::Comparison,
+        metrics::{self, four_places},
+        train::Trained,
+    },
 };
 
 /// With fewer rows than this, a gate that failed says little about the model.
@@ -42,16 +48,17 @@ pub(super) fn judge(fitted: &Fitted<'_>) -> JobResult {
     } = *fitted;
     let candidate = trained.candidate();
     let gates = bundle::outcomes(candidate, &training.gates, comparison);
-    let folds = candidate.folds.len();
+    let measured = describe_folds(candidate.folds.len(), fitted.custom_trainer.is_some());
     let mut failed: Vec<String> = gates
         .iter()
-        .filter_map(|gate| failure_of(gate, training, folds))
+        .filter_map(|gate| failure_of(gate, training, &measured))
         .collect();
     failed.extend(comparison.into_iter().flat_map(Comparison::failed));
     let (verdict, message) = if failed.is_empty() {
         (Verdict::Succeeded, success_message(fitted))
     } else {
         let folds = usize::try_from(training.validation.folds).unwrap_or(0);
+        failed.extend(one_class(candidate));
         failed.extend(too_few_rows(snapshot.data.len(), smaller_class(snapshot), folds));
         (Verdict::GatesFailed, failed.join("; "))
     };
@@ -67,30 +74,36 @@ pub(super) fn judge(fitted: &Fitted<'_>) -> JobResult {
     result
 }
 
-/// What a gate that failed says, of the mean of so many folds. The comparison has words of its own.
-fn failure_of(gate: &GateResult, training: &TrainingSource, folds: usize) -> Option<String> {
-    let (side, bound) = match &gate.bound {
-        GateBound::AtLeast(bound) => ("under", bound),
-        GateBound::AtMost(bound) => ("over", bound),
+/// What a gate that failed says, of the mean over what was measured. The value has all its places: a rounded one may equal the bound. The
+/// comparison has words of its own.
+fn failure_of(gate: &GateResult, training: &TrainingSource, measured: &str) -> Option<String> {
+    let (side, bound, is_least) = match &gate.bound {
+        GateBound::AtLeast(bound) => ("under", bound, true),
+        GateBound::AtMost(bound) => ("over", bound, false),
         GateBound::NotWorseThan { .. } | GateBound::Other(_) => return None,
     };
     (!gate.passed).then(|| {
-        let value = short(gate.value.as_str());
         let asked = training
             .gates
             .iter()
             .find(|asked| asked.metric.as_str() == gate.metric);
         let what = asked.map_or_else(
-            || format!("mean of {folds} folds"),
-            |asked| asked.describe_value(folds),
+            || format!("mean of {measured}"),
+            |asked| asked.describe_value(measured),
         );
-        format!("{} {value} ({what}) is {side} the gate {bound}", gate.metric)
+        let note = asked.map_or("", |asked| asked.metric.note_on_side(is_least));
+        format!(
+            "{} {} ({what}) is {side} the gate {bound}{note}",
+            gate.metric, gate.value
+        )
     })
 }
 
 fn success_message(fitted: &Fitted<'_>) -> String {
     let candidate = fitted.trained.candidate();
-    let score = &candidate.reported[metrics::position(fitted.select_by)];
+    let place = metrics::position(fitted.select_by);
+    let (metric, score) = (fitted.select_by.as_str(), candidate.estimates[place]);
+    let (mean, error) = (four_places(score.mean), four_places(score.standard_error));
     let passed = fitted
         .comparison
         .map_or_else(String::new, |comparison| format!("; {}", comparison.passed()));
@@ -104,8 +117,9 @@ fn success_message(fitted: &Fitted<'_>) -> String {
     };
     let corrected = fitted.trained.corrected.map_or_else(String::new, |corrected| {
         format!(
-            "; {} {:.4} after correction for the selection among {}",
-            score.name, corrected.corrected, corrected.candidates
+            "; {metric} {} after correction for the selection among {}",
+            four_places(corrected.corrected),
+            corrected.candidates
         )
     });
     let limited = if fitted.trained.reproducible || fitted.custom_trainer.is_some() {
@@ -118,36 +132,38 @@ fn success_message(fitted: &Fitted<'_>) -> String {
         .held_out
         .as_ref()
         .map_or_else(String::new, |held_out| {
-            let value = held_out.metrics[metrics::position(fitted.select_by)];
-            format!(
-                "; {} {value:.4} on {} rows that were held out",
-                score.name, held_out.rows
-            )
+            let value = four_places(held_out.metrics[place]);
+            format!("; {metric} {value} on {} rows that were held out", held_out.rows)
         });
+    let one_class = one_class(candidate).map_or_else(String::new, |words| format!("; {words}"));
+    let warning = small_reference(rows).map_or_else(String::new, |warning| format!(". {warning}"));
     if let Some(custom) = fitted.custom_trainer {
         let measured: usize = candidate.folds.iter().map(|fold| fold.rows.len()).sum();
-        let warning = small_reference(rows).map_or_else(String::new, |warning| format!(". {warning}"));
         return format!(
-            "the image {} trained {} on {} rows: {} {} on {measured} rows that it did not get (mean of {} parts, standard error {}){passed}{warning}",
+            "the image {} trained {} on {} rows: {metric} {mean} on {measured} rows that it did not get (mean of {} parts, standard error \
+             {error}){one_class}{passed}{warning}",
             custom.image,
             candidate.family,
             custom.rows,
-            score.name,
-            short(score.mean.as_str()),
             candidate.folds.len(),
-            short(score.standard_error.as_str())
         );
     }
-    let warning = small_reference(rows).map_or_else(String::new, |warning| format!(". {warning}"));
     format!(
-        "trained {} on {} rows: {} {} (mean of {} folds, standard error {}){selected}{corrected}{held_out}{limited}{passed}{warning}",
+        "trained {} on {} rows: {metric} {mean} (mean of {}, standard error \
+         {error}){one_class}{selected}{corrected}{held_out}{limited}{passed}{warning}",
         candidate.family,
         fitted.snapshot.info.rows,
-        score.name,
-        short(score.mean.as_str()),
-        candidate.folds.len(),
-        short(score.standard_error.as_str())
+        describe_folds(candidate.folds.len(), false),
     )
+}
+
+/// That the threshold leaves one class alone, where this is so.
+fn one_class(candidate: &Candidate) -> Option<String> {
+    let class = candidate.only_class()?;
+    Some(format!(
+        "at the threshold {} every measured row gets class {class}; set another threshold",
+        candidate.threshold
+    ))
 }
 
 /// That there are too few rows to judge a model by, where this is so. A metric of a handful of rows is 0 or 1 by chance.
@@ -159,12 +175,4 @@ fn too_few_rows(rows: usize, least: usize, folds: usize) -> Option<String> {
             rows / folds.max(1)
         )
     })
-}
-
-/// Four places are enough for a sentence.
-fn short(number: &str) -> &str {
-    match number.find('.') {
-        Some(point) if number.len() > point + 5 => &number[..point + 5],
-        _ => number,
-    }
 }

@@ -179,12 +179,17 @@ impl FittedModel for CustomModel {
         } = &self.info;
         let compared = match compared_rows {
             0 => "The image left no scores to compare it with.".to_owned(),
-            _ => format!("It gives {compared_rows} of these rows the scores that it had in the image."),
+            _ if compared_rows == rows => {
+                "It gives the rows that the image got the scores that the image left for them.".to_owned()
+            }
+            _ => format!(
+                "It gives {compared_rows} of the rows that the image got the scores that the image left for them."
+            ),
         };
         ModelReport {
             sentence: format!(
-                "The image {image} trained it on {rows} rows; every metric on this page is of rows that the image did not get, computed by the \
-                 trainer. The file was checked when it was read. {compared}"
+                "The image {image} trained it on {rows} rows. Every metric on this page is computed by the trainer, on rows that the image did not \
+                 get. The file was checked when it was read. {compared}"
             ),
             headings: vec!["Format of the file", "sha256"],
             rows: vec![vec![format.clone(), file.to_string()]],

@@ -214,7 +214,7 @@ impl FittedModel for FittedEnsemble {
         });
         ModelReport {
             sentence: format!(
-                "The weighted mean of the probabilities of {} members. Each is a model of all rows, prepares values as its family does, and \
+                "The score is the weighted mean of the probabilities of {} members. Each is a model of all rows, prepares values as its family does, and \
                  has its own calibration. Every member is scored for every row.",
                 self.members.len()
             ),

@@ -32,7 +32,9 @@ const SPACE: [Dimension; 3] = [
 const KIND: Kind = Kind {
     name: RANDOM_FOREST,
     scorer: served::RandomForest::scorer,
-    sentence: |trees| format!("Random forest of {trees} trees, with what their splits gained."),
+    sentence: |trees| {
+        format!("The model is a random forest of {trees} trees. The table has what their splits gained.")
+    },
 };
 
 /// The family with its parameters.

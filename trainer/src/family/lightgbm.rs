@@ -293,7 +293,7 @@ impl FittedModel for FittedLightGbm {
 
     fn report(&self) -> ModelReport {
         let sentence = format!(
-            "Gradient boosting of {} trees by LightGBM, with what their splits gained.",
+            "The model has {} gradient-boosted trees of LightGBM. The table has what their splits gained.",
             self.file.trees
         );
         trees::report(sentence, &self.schema, &self.gains())

@@ -179,8 +179,8 @@ impl FittedModel for FittedLogistic {
             .map(|(column, coefficient)| vec![column.clone(), format!("{coefficient:.4}")]);
         ModelReport {
             sentence: format!(
-                "Coefficients of the log-odds, intercept {intercept:.4}. Numbers are standardised, so that their coefficients are \
-                 per standard deviation; categories have an indicator each. L2-regularised with C = {c}."
+                "The table has the coefficients of the log-odds; the intercept is {intercept:.4}. Numbers are standardised, so that their coefficients are \
+                 per standard deviation; categories have an indicator each. The fit is L2-regularised with C = {c}."
             ),
             headings: vec!["Column", "Coefficient"],
             rows: rows.collect(),

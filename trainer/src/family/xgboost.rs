@@ -28,7 +28,9 @@ const KIND: Kind = Kind {
     name: XGBOOST,
     scorer: served::Xgboost::scorer,
     sentence: |trees| {
-        format!("Gradient boosting of {trees} trees by XGBoost, with what their splits gained.")
+        format!(
+            "The model has {trees} gradient-boosted trees of XGBoost. The table has what their splits gained."
+        )
     },
 };
 

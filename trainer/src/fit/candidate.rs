@@ -190,6 +190,18 @@ impl Candidate {
         rows
     }
 
+    /// The class that every measured row gets at the threshold that serves, where it is one for all of them.
+    pub fn only_class(&self) -> Option<u8> {
+        let threshold = self.threshold.to_f64();
+        let scores = self
+            .folds
+            .iter()
+            .flat_map(|fold| fold.served.as_ref().unwrap_or(&fold.scores));
+        let mut classes = scores.map(|score| u8::from(*score >= threshold));
+        let first = classes.next()?;
+        classes.all(|class| class == first).then_some(first)
+    }
+
     /// The outcome of every gate.
     pub fn gates(&self, gates: &[Gate]) -> Vec<GateResult> {
         gates.iter().map(|gate| self.gate(gate)).collect()

@@ -44,6 +44,7 @@ pub fn measure_model(
         importance: importance::measure_scorer(data, plan, &parts, fitted.scorer()),
         selected: selection.selected,
         reason: selection.reason,
+        is_by_metric: true,
         candidates: vec![candidate],
         fitted,
         corrected: None,

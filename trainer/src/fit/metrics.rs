@@ -107,6 +107,15 @@ impl Confusion {
     }
 }
 
+/// A value as sentences, tables and figures show it: rounded to four places, without a negative zero.
+pub(crate) fn four_places(value: f64) -> String {
+    let text = format!("{value:.4}");
+    match text.strip_prefix('-') {
+        Some(rest) if rest.bytes().all(|digit| matches!(digit, b'0' | b'.')) => rest.to_owned(),
+        _ => text,
+    }
+}
+
 /// Matthews' correlation of the classes with the answers; 0 where one of them has one value alone.
 pub(crate) fn matthews(tp: u64, fp: u64, tn: u64, fn_: u64) -> f64 {
     let [tp, fp, tn, fn_] = [tp, fp, tn, fn_].map(|count| count as f64);
@@ -161,6 +170,12 @@ mod tests {
     }
 
     /// The expected numbers are scikit-learn's.
+    #[test]
+    fn four_places_are_rounded_and_have_no_negative_zero() {
+        let shown = [0.823_951, 0.668_16, -0.25, -0.000_01, 1.0].map(four_places);
+        assert_eq!(shown, ["0.8240", "0.6682", "-0.2500", "0.0000", "1.0000"]);
+    }
+
     #[test]
     fn every_metric_of_a_small_sample_is_right() {
         let near = |metric_name, expected: f64| {

@@ -88,25 +88,6 @@ impl SplitBy {
         }
     }
 
-    /// What a repeat has, in words.
-    pub fn folds(self) -> &'static str {
-        match self {
-            Self::Rows => "stratified folds",
-            Self::Groups => "stratified folds of groups",
-            Self::Time { .. } => {
-                "blocks in the order of time, each tested by a model of the blocks before it"
-            }
-        }
-    }
-
-    /// From what the threshold and the calibration of a fold are learnt, in words.
-    pub fn learnt_from(self) -> &'static str {
-        match self {
-            Self::Rows | Self::Groups => "the other folds of its repeat",
-            Self::Time { .. } => "the folds before it",
-        }
-    }
-
     /// How chance decides, in words.
     pub fn shuffle(self) -> &'static str {
         match self {
@@ -206,9 +187,7 @@ impl Plan {
 
     /// Whether a fold's calibration, threshold or weights of an ensemble are learnt from the scores of other folds.
     pub fn learns_from_scores(&self) -> bool {
-        self.calibration != CalibrationMethod::None
-            || !matches!(self.threshold, ThresholdRule::Value(_))
-            || self.ensemble.is_some()
+        self.calibration != CalibrationMethod::None || self.threshold.is_learnt() || self.ensemble.is_some()
     }
 
     /// Whether a fold's calibration and threshold are learnt from the other one.

@@ -12,7 +12,7 @@ use crate::{
     family::Complexity,
     fit::{
         candidate::Candidate,
-        metrics::{estimate, position},
+        metrics::{estimate, four_places, position},
     },
 };
 
@@ -81,7 +81,7 @@ pub(crate) fn select(
 pub(crate) fn without_ensemble(selection: &Selection, member: &str) -> Selection {
     Selection {
         reason: format!(
-            "{}; there is no ensemble, because all weight of the vote falls on {member}",
+            "{}; there is no ensemble, because all the weight of the vote falls on {member}",
             selection.reason
         ),
         ..*selection
@@ -95,7 +95,9 @@ pub(crate) fn select_one_member(candidates: &[Candidate], member: &str) -> Optio
         .position(|candidate| candidate.family == member)?;
     Some(Selection {
         selected,
-        reason: format!("{member} has all weight of the vote, so that it is no ensemble but this one model"),
+        reason: format!(
+            "{member} has all the weight of the vote, so it serves alone and there is no ensemble"
+        ),
     })
 }
 
@@ -106,8 +108,10 @@ pub(crate) fn select_ensemble(candidates: &[Candidate], by: MetricName) -> Optio
     Some(Selection {
         selected: others.len(),
         reason: format!(
-            "{} is always used, as the spec asks; the best single model is {}",
-            show(ensemble, by),
+            "{} is always used, as the spec asks: {} {}; the best single model is {}",
+            ensemble.family,
+            by.as_str(),
+            four_places(mean(ensemble, by)),
             show(&others[best], by)
         ),
     })
@@ -138,7 +142,12 @@ fn mean(candidate: &Candidate, by: MetricName) -> f64 {
 }
 
 fn show(candidate: &Candidate, by: MetricName) -> String {
-    format!("{} {} {:.4}", candidate.family, by.as_str(), mean(candidate, by))
+    format!(
+        "{} {} {}",
+        candidate.family,
+        by.as_str(),
+        four_places(mean(candidate, by))
+    )
 }
 
 /// By how much one candidate is better than another, and the standard error of that.

@@ -149,7 +149,7 @@ mod tests {
         assert_eq!((better.selection.selected, better.is_by_metric), (1, true));
         assert_eq!(
             better.selection.reason,
-            "XGBoost LogLoss 0.1054 is the best of 2 candidates; there is no ensemble, because all weight of the vote \
+            "XGBoost LogLoss 0.1054 is the best of 2 candidates; there is no ensemble, because all the weight of the vote \
              falls on XGBoost"
         );
         let always = selected(trials(), None, EnsembleUse::Always);
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(always.family.served().name(), "XGBoost");
         assert_eq!(
             always.selection.reason,
-            "XGBoost has all weight of the vote, so that it is no ensemble but this one model"
+            "XGBoost has all the weight of the vote, so it serves alone and there is no ensemble"
         );
     }
 

@@ -9,8 +9,11 @@ use super::metrics::{balanced_accuracy, matthews};
 const MAX_PLACES: usize = 12;
 
 /// How the threshold is chosen.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum ThresholdRule {
+    /// One half: the spec says nothing.
+    #[default]
+    Default,
     /// It is given.
     Value(Decimal),
     /// The one at which this metric is greatest.
@@ -65,14 +68,16 @@ impl ThresholdRule {
                 false_positive: cost.false_positive.to_f64(),
                 false_negative: cost.false_negative.to_f64(),
             },
-            _ => Self::default(),
+            _ => Self::Default,
         }
     }
 
     /// The threshold for these scores: a short number between two of them. Of equally good ones the greatest.
     pub fn choose(&self, labels: &[bool], scores: &[f64]) -> Decimal {
-        if let Self::Value(value) = self {
-            return value.clone();
+        match self {
+            Self::Default => return Self::half(),
+            Self::Value(value) => return value.clone(),
+            Self::Maximise(_) | Self::Cost { .. } => {}
         }
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
@@ -107,16 +112,22 @@ impl ThresholdRule {
         best.map_or_else(Self::half, |(_, threshold)| threshold)
     }
 
+    /// Whether it is learnt from scores.
+    pub const fn is_learnt(&self) -> bool {
+        matches!(self, Self::Maximise(_) | Self::Cost { .. })
+    }
+
     /// In words, for people.
     pub fn describe(&self) -> String {
         match self {
+            Self::Default => format!("{}, the default", Self::half()),
             Self::Value(value) => format!("given, {value}"),
             Self::Maximise(metric) => format!("where {} is greatest", metric.as_str()),
             Self::Cost {
                 false_positive,
                 false_negative,
             } => format!(
-                "where wrong answers cost least: {false_positive} a false positive, {false_negative} a false negative"
+                "where wrong answers cost least: {false_positive} for a false positive, {false_negative} for a false negative"
             ),
         }
     }
@@ -124,7 +135,7 @@ impl ThresholdRule {
     fn worth(&self, counts: Counts) -> f64 {
         let Counts { tp, fp, tn, fn_ } = counts;
         match self {
-            Self::Value(_) => 0.0,
+            Self::Default | Self::Value(_) => 0.0,
             Self::Maximise(ThresholdMetric::F1) => {
                 let whole = 2 * tp + fp + fn_;
                 if whole == 0 {
@@ -146,12 +157,6 @@ impl ThresholdRule {
     pub(crate) fn half() -> Decimal {
         // Half is a decimal number.
         Decimal::rounded(0.5, 1).unwrap_or_else(|| unreachable!("0.5 is a decimal number"))
-    }
-}
-
-impl Default for ThresholdRule {
-    fn default() -> Self {
-        Self::Value(Self::half())
     }
 }
 

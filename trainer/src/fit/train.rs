@@ -33,6 +33,8 @@ pub struct Trained {
     pub selected: usize,
     /// Why, in words.
     pub reason: String,
+    /// Whether a metric selected it: not where an ensemble is always used.
+    pub is_by_metric: bool,
     /// Its model of all rows, before calibration.
     pub fitted: Box<dyn FittedModel>,
     /// The selecting metric, corrected for the selection among candidates or trials.
@@ -135,6 +137,7 @@ pub fn train_behind(
         candidates,
         selected: selection.selected,
         reason: selection.reason,
+        is_by_metric,
         fitted,
         corrected,
         importance,

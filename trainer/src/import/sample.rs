@@ -178,7 +178,7 @@ impl Sample {
         match outside {
             None => Ok(()),
             Some(at) => refuse(format!(
-                "row {} of the sample: {:?} is {}, which is no probability; raw scores are in the column {EXPECTED_RAW:?}",
+                "row {} of the sample: {:?} is {}, which is not a probability; raw scores are in the column {EXPECTED_RAW:?}",
                 self.numbers[at], table.columns[place], expected[at]
             )),
         }

@@ -1,6 +1,7 @@
 //! Checks of what a training says to its families: hyper-parameters, constraints and weights.
 
-use modelward_crds::{ClassWeights, Family, FeatureKind, TrainingSource};
+use modelward_crds::{ClassWeights, Family, FeatureKind, MetricName, TrainingSource};
+use modelward_wire::Decimal;
 use serde_json::Value as Json;
 
 /// A share above 0.
@@ -212,6 +213,13 @@ fn check_ensemble(training: &TrainingSource, wrong: &mut Vec<String>) {
 
 fn check_gates(training: &TrainingSource, wrong: &mut Vec<String>) {
     for gate in &training.gates {
+        for (field, bound) in [("atLeast", &gate.at_least), ("atMost", &gate.at_most)] {
+            wrong.extend(
+                bound
+                    .as_ref()
+                    .and_then(|bound| refuse_bound(gate.metric, field, bound)),
+            );
+        }
         if let Some(count) = gate
             .standard_errors
             .as_ref()
@@ -223,6 +231,17 @@ fn check_gates(training: &TrainingSource, wrong: &mut Vec<String>) {
             ));
         }
     }
+}
+
+/// Why a gate cannot have this bound. Only the log loss may be above 1.
+fn refuse_bound(metric: MetricName, field: &str, bound: &Decimal) -> Option<String> {
+    let value = bound.to_f64();
+    let name = metric.as_str();
+    if value < 0.0 {
+        return Some(format!("gate {name} has {field} {bound}, it must be at least 0"));
+    }
+    (metric != MetricName::LogLoss && value > 1.0)
+        .then(|| format!("gate {name} has {field} {bound}, it must be 0 to 1: write \"0.75\" for 75%"))
 }
 
 fn number_of(value: &Json) -> Option<f64> {
@@ -284,6 +303,38 @@ mod tests {
         let text = HEART.replace("      families: [LogisticRegression]\n", more);
         assert_ne!(text, HEART, "the sample names its families");
         parse(&text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_bound_of_a_gate_that_the_api_server_refuses_is_refused() {
+        let with = |gate: &str| parse(&HEART.replace(r#"{metric: F1, atLeast: "0.75"}"#, gate));
+        for (gate, part) in [
+            (
+                r#"{metric: F1, atLeast: "1.5"}"#,
+                "gate F1 has atLeast 1.5, it must be 0 to 1: write \"0.75\" for 75%",
+            ),
+            (
+                r#"{metric: Brier, atMost: "1.01"}"#,
+                "gate Brier has atMost 1.01, it must be 0 to 1",
+            ),
+            (
+                r#"{metric: Mcc, atLeast: "-0.1"}"#,
+                "gate Mcc has atLeast -0.1, it must be at least 0",
+            ),
+            (
+                r#"{metric: LogLoss, atMost: "-1"}"#,
+                "gate LogLoss has atMost -1, it must be at least 0",
+            ),
+        ] {
+            let error = with(gate).unwrap_err().to_string();
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        for gate in [
+            r#"{metric: LogLoss, atMost: "1.5"}"#,
+            r#"{metric: F1, atLeast: "1.000"}"#,
+        ] {
+            with(gate).unwrap();
+        }
     }
 
     #[test]

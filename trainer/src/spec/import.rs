@@ -5,7 +5,7 @@ use std::path::Path;
 use modelward_crds::{ArtifactSource, Source};
 use modelward_model::normalize_name;
 
-use super::{Spec, SpecError, no_source, of_version, parse_version, read_text};
+use super::{Spec, SpecError, names, no_source, of_version, parse_version, read_text};
 
 /// The `ModelVersion` of an import.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,10 +28,15 @@ pub fn read_import(path: &Path) -> Result<ImportSpec, SpecError> {
 
 fn parse_import(text: &str) -> Result<ImportSpec, SpecError> {
     let mut version = parse_version(text)?;
+    let mut wrong = Vec::new();
+    names::check(&version, &mut wrong);
     let Source { training, artifact } = &mut version.spec.source;
     match (training.is_some(), artifact.take()) {
         (true, None) => Ok(ImportSpec::Training(Box::new(of_version(version)?))),
         (false, Some(mut artifact)) => {
+            if !wrong.is_empty() {
+                return Err(SpecError::Invalid(wrong));
+            }
             check(&artifact)?;
             normalize_names(&mut artifact);
             Ok(ImportSpec::Artifact {

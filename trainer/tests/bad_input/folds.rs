@@ -143,6 +143,25 @@ fn a_calibration_that_needs_more_rows_is_refused_and_one_of_separated_classes_is
         ended.result.message,
         "calibration: Isotonic needs 1000 rows, the data has 60; with fewer it follows single rows: use Platt or None"
     );
+    for (validation, left) in [
+        (
+            json!({"folds": 2, "repeats": 1, "heldOut": {"fraction": "0.3"}}),
+            "840 of 1200 are left without those that are held out (heldOut.fraction is 0.3)",
+        ),
+        (
+            json!({"folds": 3, "repeats": 1, "timeSplit": {"column": "a"}}),
+            "900 of 1200 are left without the first of 4 blocks in time, which no model scores",
+        ),
+    ] {
+        let fields = json!({"calibration": "Isotonic", "validation": validation});
+        let ended = fit(rows(1200, "a,x,y", |row| row.to_string()), &fields);
+        assert_eq!(
+            ended.result.message,
+            format!(
+                "calibration: Isotonic needs 1000 rows, {left}; with fewer it follows single rows: use Platt or None"
+            )
+        );
+    }
     let separated: String = (0..60)
         .map(|row| format!("{}e38,{}\n", class(row), class(row)))
         .collect();

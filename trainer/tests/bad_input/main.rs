@@ -11,6 +11,7 @@ mod bounds;
 mod files;
 mod folds;
 mod names;
+mod sentences;
 mod values;
 
 use std::{

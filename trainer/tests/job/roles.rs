@@ -340,7 +340,7 @@ fn a_job_in_the_order_of_time_tests_later_rows_and_leaves_the_first_block_withou
     assert!(tested < rows.len());
     assert_eq!(reference["counts"]["features"]["rows"], rows.len());
     assert_eq!(reference["counts"]["score"]["rows"], tested);
-    assert!(files["model-card.html"].contains("blocks in the order of time"));
+    assert!(files["model-card.html"].contains("blocks of rows in the order of the column &#34;day&#34;"));
 }
 
 #[test]

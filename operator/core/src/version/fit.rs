@@ -131,6 +131,11 @@ pub(super) fn given_stage(
     Stage::Waiting(Verdict::fails(ConditionType::Trained, reason, message))
 }
 
+/// Nothing is trained, for the reason for which the data is refused; one sentence of two conditions is one Event.
+pub(super) fn data_refused(why: &Verdict) -> Verdict {
+    Verdict::fails(ConditionType::Trained, why.reason, why.message.clone())
+}
+
 pub(super) fn not_accepted() -> Verdict {
     Verdict::unknown(
         ConditionType::Trained,

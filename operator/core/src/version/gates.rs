@@ -1,6 +1,6 @@
 //! Whether a model passed its gates, with a message.
 
-use modelward_crds::{ConditionType, Gate, GateStatus, ModelVersionStatus, TrainingSource};
+use modelward_crds::{ConditionType, Gate, GateStatus, ModelVersionStatus, TrainingSource, describe_folds};
 use modelward_wire::{Decimal, GateBound};
 
 use crate::{conditions::Verdict, reason::Reason};
@@ -53,12 +53,15 @@ pub(super) fn gates_verdict(
             .iter()
             .map(|gate| format!("{}, {}", value_words(training, gate), gate.bound))
             .collect();
-        let message = if held.is_empty() {
-            "the spec sets no gates".to_owned()
-        } else {
-            held.join("; ")
-        };
-        return Verdict::holds(ConditionType::GatesPassed, Reason::AllGatesPassed, message);
+        if held.is_empty() {
+            let words = "the spec sets no gates";
+            return Verdict::holds(ConditionType::GatesPassed, Reason::NoGates, words);
+        }
+        return Verdict::holds(
+            ConditionType::GatesPassed,
+            Reason::AllGatesPassed,
+            held.join("; "),
+        );
     }
     Verdict::fails(ConditionType::GatesPassed, Reason::GateFailed, failed.join("; "))
 }
@@ -74,11 +77,11 @@ fn value_words(training: &TrainingSource, gate: &GateStatus) -> String {
     if is_comparison(gate) {
         return format!("{metric} {value} (pooled over the folds)");
     }
-    let folds = training.measured_folds();
+    let measured = describe_folds(training.measured_folds(), training.custom_trainer.is_some());
     let asked = training.gates.iter().find(|asked| asked.metric == gate.metric);
     let what = asked.map_or_else(
-        || format!("mean of {folds} folds"),
-        |asked| asked.describe_value(folds),
+        || format!("mean of {measured}"),
+        |asked| asked.describe_value(&measured),
     );
     format!("{metric} {value} ({what})")
 }
@@ -89,8 +92,18 @@ fn gate_words(name: &str, training: &TrainingSource, gate: &GateStatus) -> Strin
     let value = &gate.value;
     let with_value = value_words(training, gate);
     match GateBound::from(gate.bound.as_str()) {
-        GateBound::AtLeast(bound) => format!("{with_value} is under the gate {bound}"),
-        GateBound::AtMost(bound) => format!("{with_value} is over the gate {bound}"),
+        GateBound::AtLeast(bound) => {
+            format!(
+                "{with_value} is under the gate {bound}{}",
+                gate.metric.note_on_side(true)
+            )
+        }
+        GateBound::AtMost(bound) => {
+            format!(
+                "{with_value} is over the gate {bound}{}",
+                gate.metric.note_on_side(false)
+            )
+        }
         GateBound::NotWorseThan {
             version,
             margin,

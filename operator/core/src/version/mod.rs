@@ -40,7 +40,7 @@ use crate::{
     version::{
         custom_trainer::refused_trainer,
         data::{data_stage, data_verdict},
-        fit::{fit_stage, given_stage, not_accepted, trained_verdict},
+        fit::{data_refused, fit_stage, given_stage, not_accepted, trained_verdict},
         gates::gates_verdict,
         import::{import_stage, imported_verdict},
         publication::publication_verdict,
@@ -144,7 +144,8 @@ fn training_stages(
     let data = data_stage(version, training, world, now, status, step);
     let trained = match &data {
         Stage::Recorded => fit_stage(version, training, world, now, status, step),
-        _ => Stage::Waiting(not_accepted()),
+        Stage::Terminal(refused) => Stage::Waiting(data_refused(refused)),
+        Stage::Waiting(_) | Stage::Blocked(_) => Stage::Waiting(not_accepted()),
     };
     (data, trained)
 }

@@ -38,7 +38,7 @@ pub(super) fn rejected(why: &Verdict) -> Vec<Verdict> {
 pub(super) fn serving_verdicts(serving: &ServingSeen, before: Option<Role>) -> (Role, Vec<Verdict>) {
     match serving {
         ServingSeen::NotYet => {
-            let verdict = fails(Reason::Waiting, "the model's record does not include it yet");
+            let verdict = fails(Reason::Waiting, "the status of the Model does not list it yet");
             // A deleted record is recreated from the statuses of the versions.
             let role = before.filter(|role| matches!(role, Role::Live | Role::Retired));
             (

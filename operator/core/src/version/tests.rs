@@ -405,6 +405,11 @@ fn invalid_data_is_terminal_until_the_content_changes_and_then_counts_from_one()
         condition(&version, ConditionType::DataValid),
         ("False", Reason::DataInvalid, "column num has one class only")
     );
+    // Nothing waits: the data is refused.
+    assert_eq!(
+        condition(&version, ConditionType::Trained),
+        ("False", Reason::DataInvalid, "column num has one class only")
+    );
     assert_eq!(condition(&version, ConditionType::Stalled).0, "True");
     assert_eq!(role(&version), Role::Rejected);
     assert_eq!(version.status.as_ref().unwrap().violations[0].count, 303);
@@ -993,6 +998,47 @@ fn a_version_whose_reference_is_too_small_for_verdicts_says_so() {
     );
     let words = trained(100);
     assert!(!words.contains("reference"), "{words}");
+}
+
+#[test]
+fn a_spec_without_gates_has_the_reason_of_a_version_that_can_have_none() {
+    let mut version = version();
+    version.spec.source.training.as_mut().unwrap().gates.clear();
+    step(&mut version, &world(), 0);
+    step(&mut version, &with_job(snapshot()), 10);
+    let mut result = fitted("0.7100", true);
+    result.gates.clear();
+    step(&mut version, &with_job(JobSeen::Finished(Box::new(result))), 20);
+    assert_eq!(
+        condition(&version, ConditionType::GatesPassed),
+        ("True", Reason::NoGates, "the spec sets no gates")
+    );
+}
+
+#[test]
+fn a_failed_gate_says_on_which_side_its_metric_is_better_and_over_what_it_is_the_mean() {
+    let mut version = version();
+    let training = version.spec.source.training.as_mut().unwrap();
+    training.gates = vec![serde_json::from_value(json!({"metric": "LogLoss", "atLeast": "0.5"})).unwrap()];
+    training.custom_trainer = Some(
+        serde_json::from_value(json!({"image": "registry.example/trainer:1", "format": "LightGBM"})).unwrap(),
+    );
+    training.validation.repeats = 1;
+    training.validation.folds = 4;
+    let status = ModelVersionStatus {
+        gates: vec![
+            serde_json::from_value(
+                json!({"metric": "LogLoss", "bound": "atLeast 0.5", "value": "0.369319", "passed": false}),
+            )
+            .unwrap(),
+        ],
+        ..ModelVersionStatus::default()
+    };
+    let verdict = super::gates::gates_verdict("heart-1", Some(&*training), &status);
+    assert_eq!(
+        verdict.message,
+        "LogLoss 0.369319 (mean of 4 parts of the held-out rows) is under the gate 0.5; a lower value of this metric is better: set atMost"
+    );
 }
 
 #[test]

@@ -5,7 +5,11 @@ use modelward_crds::{ArtifactSource, CsvFormat, FeatureSpec, ModelSample, Target
 use modelward_model::normalize_name;
 use modelward_wire::Decimal;
 
-use crate::{command::arguments::ImportArgs, fit::threshold::ThresholdRule, spec::ImportSpec};
+use crate::{
+    command::arguments::ImportArgs,
+    fit::threshold::ThresholdRule,
+    spec::{ImportSpec, is_model_name},
+};
 
 /// What a model becomes a bundle of, and how its sample is read.
 #[derive(Clone, Debug)]
@@ -82,13 +86,8 @@ impl Request {
     pub(super) fn valid_name(&self) -> anyhow::Result<&str> {
         let name = self.name.as_deref();
         let name = name.context("--name or --spec is needed: of which model is it a version?")?;
-        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        let is_valid = name.len() <= 40
-            && name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.ends_with(|c: char| c != '-')
-            && name.chars().all(is_allowed);
         ensure!(
-            is_valid,
+            is_model_name(name),
             "the name {name:?} is not valid: write at most 40 lower-case letters, digits and '-', starting with a letter"
         );
         Ok(name)
@@ -106,6 +105,7 @@ fn find_threshold(args: &ImportArgs, spec: Option<&ImportSpec>) -> anyhow::Resul
             .parse()
             .map_err(|_| anyhow::anyhow!("--threshold {text:?} is not a decimal number"))?,
         (None, Some(given), _) | (None, None, ThresholdRule::Value(given)) => given,
+        (None, None, ThresholdRule::Default) => ThresholdRule::half(),
         _ => bail!(
             "threshold.maximise and threshold.cost are learnt from folds, which an imported model does not have: set \
              threshold.value or --threshold"

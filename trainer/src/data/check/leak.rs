@@ -113,26 +113,31 @@ fn find_repeats(dataset: &Dataset) -> Option<ColumnWarning> {
             other + u64::from(dataset.labels[row] != dataset.labels[*first]),
         )
     });
-    let consequence = || {
-        match dataset.combinations_if_repeats_are_expected() {
-        Some(combinations) => format!(
-            "the columns have {combinations} combinations of values, so these are different cases, and folds may separate them. \
-             Set validation.groupBy if several rows are of one person or thing"
-        ),
-        None => "folds keep equal rows together, except with validation.timeSplit, and where a class has fewer different rows than folds or \
-                 groups share too many of them. Remove them from the source if they are the same cases twice"
-            .to_owned(),
-    }
-    };
     (count > 0).then(|| ColumnWarning {
         rule: WarningRule::Repeats,
-        message: format!(
-            "{count} of {} rows have the values of another row, {other_class} of them with the other class; {}",
-            dataset.len(),
-            consequence()
+        message: describe_repeats(
+            (count, other_class, dataset.len()),
+            dataset.combinations_if_repeats_are_expected(),
         ),
         count,
     })
+}
+
+/// What repeated rows mean for the folds, in the characters that a warning may have: how many there are, how many of them are of the other class, of
+/// how many rows, and the combinations of values that the columns have, if rows have to repeat for their number.
+fn describe_repeats((count, other_class, rows): (u64, u64, usize), combinations: Option<u64>) -> String {
+    let repeats =
+        format!("{count} of {rows} rows have another row's values, {other_class} with the other class");
+    match combinations {
+        Some(combinations) => format!(
+            "{repeats}; with {combinations} combinations these are different cases, which folds may separate: set validation.groupBy if several are \
+             of one person or thing"
+        ),
+        None => format!(
+            "{repeats}; folds keep them together, except with timeSplit, a class of fewer different rows than folds, or groups that would \
+             join too much; remove duplicates"
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -197,7 +202,7 @@ mod tests {
         let found = find_repeats(&data).unwrap();
         assert_eq!(found.count, 2);
         assert!(found.message.starts_with(
-            "2 of 4 rows have the values of another row, 1 of them with the other class; folds keep equal rows together"
+            "2 of 4 rows have another row's values, 1 with the other class; folds keep them together"
         ));
         let rows: Vec<Row> = (0..40)
             .map(|row| Row::new(vec![Value::Number((row % 4) as f32)]))
@@ -207,9 +212,18 @@ mod tests {
         assert!(
             found
                 .message
-                .contains("the columns have 4 combinations of values, so these are different cases"),
+                .contains("with 4 combinations these are different cases"),
             "{}",
             found.message
         );
+    }
+    #[test]
+    fn the_sentence_on_repeats_is_not_cut_whatever_the_counts() {
+        const LIMIT: usize = 240;
+        let counts = (99_999_999, 99_999_999, 99_999_999);
+        for combinations in [None, Some(9_999_999)] {
+            let said = describe_repeats(counts, combinations);
+            assert!(said.chars().count() <= LIMIT, "{}: {said}", said.chars().count());
+        }
     }
 }

@@ -96,7 +96,7 @@ fn files_without_the_last_digits_of_the_solver_are_pinned() {
         ),
         (
             file::CARD,
-            "4e24d645b0b1059d25b9bf1ce4d65803c415436afb03c14b6c4803346aa779e3",
+            "da7030715d09944a33612a40434283474723022a4f96544783482ea9dce37b87",
         ),
         (
             file::MLMODEL,
@@ -123,7 +123,7 @@ fn files_with_the_last_digits_of_the_solver_are_pinned_on_one_platform() {
         ),
         (
             file::METRICS,
-            "428970ab03a2020906a3ca29c1a67dc833ffa38dfa77ef0c274e7b1d86a5d2de",
+            "b4fb231a5750201a6dffe7f245552c399cb1cabb9fadebb909da9ecfa01b3542",
         ),
         (
             file::OUT_OF_FOLD,
@@ -270,7 +270,7 @@ fn the_card_of_a_search_is_the_same_for_any_threads_and_has_every_part() {
         "<figcaption>Answers at the threshold</figcaption><svg",
         "<title id=\"importance-t\">Importance of the features</title>",
         "<title id=\"metric-0-t\">Accuracy, more is better</title>",
-        "8 trials of 8",
+        "8 of 8 trials were made on the folds of the first repeat",
         "<td>at least 0.99</td><td>mean of 8 folds minus 1 standard error</td>",
         "where F1 is greatest",
         "by the method Platt",

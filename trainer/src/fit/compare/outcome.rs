@@ -3,6 +3,8 @@
 use modelward_wire::{ComparedRows, Decimal, Digest, GateBound, GateResult};
 use serde::Serialize;
 
+use crate::fit::metrics::four_places;
+
 /// What came of comparing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,12 +108,12 @@ impl Comparison {
                 );
             }
             format!(
-                "on {rows} {} {:.4} (pooled) against {}'s {:.4}, and may be up to {:.4} worse; the margin allows {}",
+                "on {rows} {} {} (pooled) against {}'s {}, and may be up to {} worse; the margin allows {}",
                 self.metric,
-                outcome.challenger,
+                four_places(outcome.challenger),
                 self.version,
-                outcome.champion,
-                -outcome.lower_bound.to_f64(),
+                four_places(outcome.champion),
+                outcome.lower_bound.as_str().trim_start_matches('-'),
                 self.margin
             )
         })
@@ -120,8 +122,8 @@ impl Comparison {
     /// What passed, in words.
     pub fn passed(&self) -> String {
         let bounds = self.on.iter().map(|outcome| {
-            let bound = outcome.lower_bound.to_f64();
-            format!("{bound:.4} on {}", outcome.rows.phrase())
+            let bound = four_places(outcome.lower_bound.to_f64());
+            format!("{bound} on {}", outcome.rows.phrase())
         });
         let bounds = bounds.collect::<Vec<_>>().join(", ");
         format!(

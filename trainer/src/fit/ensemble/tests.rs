@@ -189,7 +189,9 @@ fn an_ensemble_of_a_real_training_is_served_as_it_was_fitted() {
     let trained = train(&data, &plan, 2, &|_| ()).unwrap();
     assert_eq!(trained.selected, 4, "{}", trained.reason);
     assert!(
-        trained.reason.starts_with("Ensemble LogLoss 0.") && trained.reason.contains("always used"),
+        trained
+            .reason
+            .starts_with("Ensemble is always used, as the spec asks: LogLoss 0."),
         "{}",
         trained.reason
     );

@@ -3,8 +3,14 @@
 use modelward_crds::{Gate, MetricName};
 use modelward_wire::{GateBound, GateResult};
 
-use super::figure;
-use crate::fit::{candidate::Candidate, metrics::Estimate, search::Trial, train::Trained};
+use super::{figure, words::selects};
+use crate::fit::{
+    candidate::Candidate,
+    metrics::{Estimate, four_places},
+    plan::Plan,
+    search::Trial,
+    train::Trained,
+};
 
 /// The candidates with every metric.
 pub(super) struct CandidatesPart {
@@ -65,18 +71,21 @@ pub(super) struct CardGate {
 // === impl CandidatesPart ===
 
 impl CandidatesPart {
-    pub(super) fn of(trained: &Trained, select_by: MetricName) -> Self {
+    pub(super) fn of(trained: &Trained, plan: &Plan) -> Self {
         let (candidates, selected) = (&trained.candidates, trained.selected);
         let names = candidates.iter().enumerate().map(|(at, candidate)| CardName {
             family: candidate.family,
-            selected: at == selected,
+            selected: at == selected && candidates.len() > 1,
         });
         let metrics = MetricName::ALL.iter().enumerate();
         Self {
             names: names.collect(),
             metrics: metrics
                 .clone()
-                .map(|(place, metric)| CardMetric::of(*metric, place, candidates, selected, select_by))
+                .map(|(place, metric)| CardMetric {
+                    selects: selects(*metric, plan, trained),
+                    ..CardMetric::of(*metric, place, candidates, selected)
+                })
                 .collect(),
             figures: metrics
                 .map(|(place, metric)| {
@@ -89,7 +98,7 @@ impl CandidatesPart {
                 })
                 .collect(),
             parameters: parameters(candidates, selected),
-            trials: trials(&trained.trials, select_by),
+            trials: trials(&trained.trials, plan.select_by),
             trials_in_all: trained.trials.len(),
             members: candidates.last().and_then(describe_members),
         }
@@ -97,24 +106,22 @@ impl CandidatesPart {
 }
 
 impl CardMetric {
-    fn of(
-        metric: MetricName,
-        place: usize,
-        candidates: &[Candidate],
-        selected: usize,
-        select_by: MetricName,
-    ) -> Self {
+    fn of(metric: MetricName, place: usize, candidates: &[Candidate], selected: usize) -> Self {
         let cells = candidates.iter().enumerate().map(|(at, candidate)| {
             let estimate = candidate.estimates[place];
             CardCell {
-                text: format!("{:.4} ± {:.4}", estimate.mean, estimate.standard_error),
+                text: format!(
+                    "{} ± {}",
+                    four_places(estimate.mean),
+                    four_places(estimate.standard_error)
+                ),
                 selected: at == selected,
             }
         });
         Self {
             name: metric.as_str(),
             better: better(metric),
-            selects: metric == select_by,
+            selects: false,
             cells: cells.collect(),
         }
     }
@@ -192,7 +199,7 @@ fn trials(trials: &[Trial], by: MetricName) -> Vec<CardTrials> {
                 best.min(value)
             }
         });
-        let show = |value: Option<f64>| value.map_or("none".to_owned(), |value| format!("{value:.4}"));
+        let show = |value: Option<f64>| value.map_or("none".to_owned(), four_places);
         CardTrials {
             family,
             count: of.len(),
@@ -205,8 +212,8 @@ fn trials(trials: &[Trial], by: MetricName) -> Vec<CardTrials> {
     families.into_iter().map(of_family).collect()
 }
 
-/// Every gate of the spec, and those of the comparison with the champion after them.
-pub(super) fn gates(outcomes: &[GateResult], gates: &[Gate], folds: usize) -> Vec<CardGate> {
+/// Every gate of the spec, whose values are means over what was `measured`, and those of the comparison with the champion after them.
+pub(super) fn gates(outcomes: &[GateResult], gates: &[Gate], measured: &str) -> Vec<CardGate> {
     let gate = |(at, outcome): (usize, &GateResult)| CardGate {
         metric: outcome.metric.clone(),
         bound: match &outcome.bound {
@@ -223,7 +230,7 @@ pub(super) fn gates(outcomes: &[GateResult], gates: &[Gate], folds: usize) -> Ve
         },
         compared: gates.get(at).map_or_else(
             || "lower bound of the difference".to_owned(),
-            |gate| gate.describe_value(folds),
+            |gate| gate.describe_value(measured),
         ),
         value: outcome.value.to_string(),
         passed: outcome.passed,

@@ -4,10 +4,13 @@ mod candidates;
 mod data;
 mod figure;
 mod scored;
+#[cfg(test)]
+mod tests;
 mod transforms;
+mod words;
 
 use askama::Template;
-use modelward_crds::{CalibrationMethod, Gate, MetricName};
+use modelward_crds::{CalibrationMethod, Gate, MetricName, describe_folds};
 use modelward_model::{BundleInfo, Calibration, CustomTrainerInfo};
 use modelward_wire::Decimal;
 
@@ -16,13 +19,20 @@ use self::{
     data::DataPart,
     scored::Scored,
     transforms::{CardTransform, transforms},
+    words::{Words, describe_platt},
 };
 use crate::{
     data::snapshot::Snapshot,
     family::ModelReport,
     fit::{
-        bundle::extras::Extras, candidate::Candidate, compare::Comparison, importance::Importance,
-        metrics::position, optimism::Corrected, plan::Plan, threshold::ThresholdRule, train::Trained,
+        bundle::extras::Extras,
+        candidate::Candidate,
+        compare::Comparison,
+        importance::Importance,
+        metrics::{four_places, position},
+        optimism::Corrected,
+        plan::Plan,
+        train::Trained,
         weights::Weighting,
     },
 };
@@ -36,18 +46,10 @@ struct Card<'a> {
     positive_when: &'a str,
     threshold: &'a Decimal,
     data: DataPart<'a>,
-    /// What a repeat has, in words.
-    split: &'static str,
-    learnt_from: &'static str,
-    folds: usize,
-    repeats: usize,
-    seed: u64,
+    words: Words,
     select_by: &'static str,
     /// The selecting metric of the selected candidate.
     selected_by_value: String,
-    reason: &'a str,
-    threshold_rule: String,
-    threshold_is_learnt: bool,
     calibration: String,
     weighting: String,
     corrected: Option<Corrected>,
@@ -67,8 +69,8 @@ struct Card<'a> {
     imputes: bool,
     report: &'a ModelReport,
     transforms: Vec<CardTransform<'a>>,
-    /// The rows of the smaller class.
-    smaller_class: u64,
+    /// The rows of the smaller class among those that were measured.
+    smaller_class: usize,
     search_trials: Option<usize>,
 }
 
@@ -91,7 +93,7 @@ struct Figures {
     calibration: String,
     confusion: String,
     importance: Option<String>,
-    /// Rows that the first repeat scored.
+    /// Rows that were measured, once each.
     rows: usize,
 }
 
@@ -104,7 +106,9 @@ pub(super) fn card(
     extras: Extras<'_>,
 ) -> Result<String, askama::Error> {
     let report = trained.fitted.report();
-    let gates = gates(&info.gates, wanted, trained.candidate().folds.len());
+    let measured = describe_folds(trained.candidate().folds.len(), plan.has_one_model());
+    let gates = gates(&info.gates, wanted, &measured);
+    let (figures, of_class) = Figures::of(trained, &snapshot.data.labels);
     let selecting = trained.candidate().estimates[position(plan.select_by)];
     Card {
         model: &info.model,
@@ -112,20 +116,13 @@ pub(super) fn card(
         positive_when: &info.target.positive_when,
         threshold: &info.threshold,
         data: DataPart::of(snapshot, &report, trained.fitted.transforms()),
-        split: if plan.has_one_model() {
-            plan.kind()
-        } else {
-            plan.split_by.folds()
-        },
-        learnt_from: plan.split_by.learnt_from(),
-        folds: plan.folds,
-        repeats: plan.repeats,
-        seed: plan.seed,
+        words: Words::new(plan, &snapshot.data.row_columns, trained, figures.rows),
         select_by: plan.select_by.as_str(),
-        selected_by_value: format!("{:.4} ± {:.4}", selecting.mean, selecting.standard_error),
-        reason: &trained.reason,
-        threshold_rule: plan.threshold.describe(),
-        threshold_is_learnt: !matches!(plan.threshold, ThresholdRule::Value(_)),
+        selected_by_value: format!(
+            "{} ± {}",
+            four_places(selecting.mean),
+            four_places(selecting.standard_error)
+        ),
         calibration: describe_calibration(plan.calibration, trained.candidate()),
         weighting: describe_weighting(plan.weighting),
         corrected: trained.corrected,
@@ -140,7 +137,7 @@ pub(super) fn card(
         }),
         reproducible: trained.reproducible,
         custom_trainer: extras.custom_trainer,
-        candidates: CandidatesPart::of(trained, plan.select_by),
+        candidates: CandidatesPart::of(trained, plan),
         gates_passed: gates.iter().filter(|gate| gate.passed).count(),
         gates,
         comparison: extras.comparison,
@@ -149,13 +146,13 @@ pub(super) fn card(
             start: window.accepted.start_time.0.to_string(),
             end: window.accepted.end_time.0.to_string(),
         }),
-        figures: Figures::of(trained, &snapshot.data.labels),
+        figures,
         importance: trained.importance.as_ref(),
         importance_shown: figure::SHOWN,
         imputes: !report.imputed.is_empty(),
         report: &report,
         transforms: transforms(trained.fitted.transforms()),
-        smaller_class: info.positive_rows.min(info.rows - info.positive_rows),
+        smaller_class: of_class.into_iter().min().unwrap_or(0),
         search_trials: plan.search.map(|search| search.trials),
     }
     .render()
@@ -165,11 +162,11 @@ fn describe_calibration(method: CalibrationMethod, candidate: &Candidate) -> Str
     match &candidate.calibration {
         None if !candidate.members.is_empty() => match method {
             CalibrationMethod::None => {
-                "Scores of members are their probabilities as they are; their weighted mean answers."
+                "The probabilities of the members are used as they are; the score is their weighted mean."
                     .to_owned()
             }
             _ => format!(
-                "Each member is calibrated by the method {method}; the weighted mean of their probabilities answers."
+                "Each member is calibrated by the method {method}; the score is the weighted mean of their probabilities."
             ),
         },
         None if method == CalibrationMethod::None => {
@@ -177,7 +174,8 @@ fn describe_calibration(method: CalibrationMethod, candidate: &Candidate) -> Str
         }
         None => format!("Calibration by the method {method} had nothing to learn from."),
         Some(Calibration::Platt { slope, intercept }) => format!(
-            "Scores are calibrated by the method Platt: the log-odds times {slope:.4} plus {intercept:.4}."
+            "Scores are calibrated by the method Platt: {}.",
+            describe_platt(*slope, *intercept)
         ),
         Some(Calibration::Isotonic { scores, .. }) => format!(
             "Scores are calibrated by the method Isotonic: a non-decreasing function with {} points.",
@@ -201,20 +199,23 @@ fn describe_weighting(weighting: Weighting) -> String {
 // === impl Figures ===
 
 impl Figures {
-    fn of(trained: &Trained, labels: &[bool]) -> Self {
+    /// With how many of the rows are of each class.
+    fn of(trained: &Trained, labels: &[bool]) -> (Self, [usize; 2]) {
         let candidates: Vec<Scored> = trained
             .candidates
             .iter()
             .map(|candidate| Scored::of(candidate, labels))
             .collect();
         let winner = &candidates[trained.selected];
-        Self {
+        let positives = winner.labels.iter().filter(|label| **label).count();
+        let figures = Self {
             roc: figure::roc(&candidates, trained.selected),
             precision_recall: figure::precision_recall(&candidates, trained.selected),
             calibration: figure::calibration(winner),
             confusion: figure::confusion(winner.confusion),
             importance: trained.importance.as_ref().map(figure::importance),
             rows: winner.labels.len(),
-        }
+        };
+        (figures, [winner.labels.len() - positives, positives])
     }
 }

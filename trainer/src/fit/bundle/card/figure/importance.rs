@@ -1,7 +1,10 @@
 //! The importance of the features, the greatest first.
 
 use super::svg::{Anchor, Svg, columns};
-use crate::fit::importance::{FeatureImportance, Importance};
+use crate::fit::{
+    importance::{FeatureImportance, Importance},
+    metrics::four_places,
+};
 
 /// Features that are shown, at most.
 pub(in super::super) const SHOWN: usize = 20;
@@ -46,7 +49,7 @@ pub(in super::super) fn importance(importance: &Importance) -> String {
         let (from, to) = (place(of.mean.min(0.0)), place(of.mean.max(0.0)));
         svg.rect((from, y - 7.0), (to - from, 14.0), "fill f0", 0.6);
         svg.line((place(start(of)), y), (place(end(of)), y), "whisker");
-        let text = format!("{} ± {:.4}", fixed(of.mean), of.standard_deviation);
+        let text = format!("{} ± {:.4}", four_places(of.mean), of.standard_deviation);
         svg.text((WIDTH, y + 4.0), Anchor::End, &text);
     }
     svg.text(
@@ -55,14 +58,4 @@ pub(in super::super) fn importance(importance: &Importance) -> String {
         "fall of the area under the ROC curve",
     );
     svg.finish("importance")
-}
-
-/// Four places, without a negative zero.
-fn fixed(value: f64) -> String {
-    let text = format!("{value:.4}");
-    if text == "-0.0000" {
-        "0.0000".to_owned()
-    } else {
-        text
-    }
 }
