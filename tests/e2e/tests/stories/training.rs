@@ -170,6 +170,11 @@ async fn the_best_of_four_families_and_thirty_trials_serves_calibrated_with_its_
         let version = story.all::<ModelVersion>().get("heart-1").await?;
         let status = version.status.unwrap_or_default();
         ensure!(status.metrics.len() == 10, "the metrics are {:?}", status.metrics);
+        let summary = status.training_summary.unwrap_or_default();
+        ensure!(
+            summary.contains("is the best of 4 candidates") || summary.contains("is simpler than the best"),
+            "the summary is {summary:?}"
+        );
         let threshold = status.threshold.map(|threshold| threshold.to_f64());
         ensure!(
             threshold.is_some_and(|threshold| threshold > 0.1 && threshold < 0.9 && threshold != 0.5),
