@@ -358,7 +358,7 @@ async fn a_wrong_field_is_refused_with_a_sentence() {
 #[tokio::test]
 async fn how_a_file_is_written_is_accepted_as_it_was_given() {
     let csv = json!({
-        "header": true, "delimiter": ";", "decimal": ",", "thousands": "'",
+        "delimiter": ";", "decimal": ",", "thousands": "'",
         "rename": [{"position": 1, "to": "row"}, {"from": "How old are you?", "to": "age"}],
     });
     let mut object = heart();
@@ -370,6 +370,24 @@ async fn how_a_file_is_written_is_accepted_as_it_was_given() {
     let training = made.spec.source.training.unwrap();
     assert_eq!(serde_json::to_value(&training.dataset.csv).unwrap(), csv);
     assert_eq!(training.target.negative_values, ["no", "unknown"]);
+}
+
+#[tokio::test]
+async fn lists_of_a_spec_come_back_as_they_were_given() {
+    let mut object = heart();
+    let training = &mut object["spec"]["source"]["training"];
+    training["features"] = json!([{"name": "age", "kind": "Numeric"}]);
+    training["expectations"] = json!([{"type": "ExpectColumnToExist", "column": "age"}]);
+    training["transforms"] = json!([{"type": "Log", "column": "chol", "name": "logChol"}]);
+    let dataset = json!({"configMap": {"name": "more", "key": "more.csv"}, "csv": {"decimal": ","}});
+    training["additionalDatasets"] = json!([{"name": "more", "dataset": dataset}]);
+    let (made, warnings) = created(&object, "?fieldValidation=Strict").await;
+    assert_eq!(warnings, [""; 0]);
+    let made = made.unwrap();
+    for list in ["features", "expectations", "transforms", "additionalDatasets"] {
+        let pointer = format!("/spec/source/training/{list}");
+        assert_eq!(made.pointer(&pointer), object.pointer(&pointer), "{list}");
+    }
 }
 
 /// Creates an object as a client does that asks for this validation of fields, or for none; with the API server's warnings.

@@ -140,7 +140,7 @@ fn hyperparameters_reach_the_library() {
         );
         let (fitted, default) = (fit(&*few, &data, None), fit(&*many, &data, None));
         assert!(
-            fitted.report().sentence.contains(" 7 trees"),
+            fitted.report().sentence.contains(" 7 "),
             "{}",
             fitted.report().sentence
         );

@@ -88,19 +88,33 @@ impl Default for Limits {
 // === impl Wait ===
 
 impl Wait {
+    /// Whether both have the same [`Self::words`].
+    pub fn reads_like(&self, other: &Self) -> bool {
+        self.after == other.after
+            && (self.after.is_some()
+                || (self.rounded() == other.rounded() && self.hindered == other.hindered))
+    }
+
+    fn rounded(&self) -> usize {
+        match self.before {
+            exact @ 0..PRECISE => exact,
+            PRECISE..100 => 10,
+            100..1000 => 100,
+            _ => 1000,
+        }
+    }
+
     /// Such as `3 versions before it in this namespace`. Long queues are rounded, so that not every status is written whenever a Job
     /// ends.
     pub fn words(&self) -> String {
         if let Some(after) = &self.after {
             return format!("{after} of the same model is trained first");
         }
-        let queued = match self.before {
+        let queued = match self.rounded() {
             0 => "it is the next one in this namespace".to_owned(),
             1 => "1 version before it in this namespace".to_owned(),
             before @ 2..PRECISE => format!("{before} versions before it in this namespace"),
-            PRECISE..100 => "at least 10 versions before it in this namespace".to_owned(),
-            100..1000 => "at least 100 versions before it in this namespace".to_owned(),
-            _ => "at least 1000 versions before it in this namespace".to_owned(),
+            before => format!("at least {before} versions before it in this namespace"),
         };
         let named = self.hindered.iter().take(HINDERED_NAMED).cloned();
         let named: Vec<_> = named.collect();
@@ -466,6 +480,33 @@ mod tests {
             assert_eq!(wait.before, at);
             assert_eq!(wait.hindered.len(), usize::from(at < 10), "{uid}");
             assert_eq!(turn(uid, &queue.entries(), limits), Turn::Later(wait));
+        }
+    }
+
+    #[test]
+    fn two_waits_read_alike_where_their_words_are_the_same() {
+        let wait = |before: usize, after: Option<&str>, hindered: &[&str]| Wait {
+            before,
+            after: after.map(str::to_owned),
+            hindered: hindered.iter().map(|name| (*name).to_owned()).collect(),
+            soon: false,
+        };
+        let mut waits = Vec::new();
+        for before in [0, 1, 2, 9, 10, 99, 100, 1000, 5000] {
+            for after in [None, Some("a-1"), Some("b-1")] {
+                for hindered in [&[][..], &["c-1"], &["c-1", "d-1"]] {
+                    waits.push(wait(before, after, hindered));
+                }
+            }
+        }
+        for one in &waits {
+            for other in &waits {
+                assert_eq!(
+                    one.reads_like(other),
+                    one.words() == other.words(),
+                    "{one:?} {other:?}"
+                );
+            }
         }
     }
 

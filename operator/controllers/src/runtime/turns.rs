@@ -64,7 +64,7 @@ struct Entries {
     /// Versions that have a place although they have not requested it, and until when they keep it.
     expected: BTreeMap<String, Timestamp>,
     /// What each waiting version was given as the reason.
-    reasons: BTreeMap<String, String>,
+    reasons: BTreeMap<String, Wait>,
     /// Versions that were reconciled or expected: they are not expected again, even if their status is not observed yet.
     met: BTreeSet<String>,
 }
@@ -131,7 +131,7 @@ impl Turns {
                 }
             }
             Turn::Later(wait) => {
-                entries.reasons.insert(uid, wait.words());
+                entries.reasons.insert(uid, wait.clone());
             }
         }
         self.wake_outdated(&mut entries);
@@ -197,20 +197,20 @@ impl Turns {
     /// Wakes the waiting versions whose reason is another one by now, so that no status names what is not true any more.
     fn wake_outdated(&self, entries: &mut Entries) {
         let mut outdated = Vec::new();
-        let waits = queue::waits(&entries.iter(), self.limits);
+        let mut waits = queue::waits(&entries.iter(), self.limits);
         for (uid, reason) in &entries.reasons {
-            match waits.get(uid.as_str()).map(Wait::words) {
-                Some(words) if words == *reason => {}
-                words => outdated.push((uid.clone(), words)),
+            match waits.remove(uid.as_str()) {
+                Some(now) if now.reads_like(reason) => {}
+                now => outdated.push((uid.clone(), now)),
             }
         }
-        for (uid, words) in outdated {
-            match words {
-                Some(words) => {
+        for (uid, now) in outdated {
+            match now {
+                Some(now) => {
                     if let Some(entry) = entries.present.get(&uid) {
                         self.wake(entry);
                     }
-                    entries.reasons.insert(uid, words);
+                    entries.reasons.insert(uid, now);
                 }
                 // It waits no more, or it is woken because it is next.
                 None => {
