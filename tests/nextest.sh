@@ -46,5 +46,9 @@ cargo_counted crates-build nextest run --workspace --locked --no-run
 case ${1:-} in
   build) ;;
   stories) exec cargo nextest run --profile cluster --run-ignored only --workspace --locked "${@:2}" ;;
-  *) exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@" ;;
+  *)
+    # Most tests wait for an API server more than they compute. Those that must be alone are named in .config/nextest.toml.
+    export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((2 * $(nproc)))}
+    exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@"
+    ;;
 esac

@@ -16,6 +16,7 @@ use crate::{
         arguments::{Cli, Command, PublishArgs},
         temporary::clean_up,
     },
+    engine::end_process,
     report,
 };
 
@@ -96,7 +97,7 @@ impl Interruption {
 
 impl Drop for ExitOnDrop {
     fn drop(&mut self) {
-        std::process::exit(INTERRUPTED)
+        end_process(INTERRUPTED)
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Each fit uses one thread: folds and trials run side by side, and the result cannot depend on a number of threads.
 
+mod exit;
 pub mod library;
 pub mod lightgbm;
 mod matrix;
@@ -13,6 +14,7 @@ mod shared;
 pub mod xgboost;
 
 pub use self::{
+    exit::end_process,
     library::{ENGINES_VARIABLE, EngineError},
     matrix::Matrix,
     shared::{SharedBins, TrainingRows},

@@ -253,7 +253,8 @@ fn a_job_that_comes_after_an_interrupted_one_goes_on_behind_its_rounds_and_makes
         let mut child = fit("2").spawn().unwrap();
         until("a round", || kept(&ledger) >= rounds);
         send("-TERM", &child);
-        assert_eq!(child.wait().unwrap().code(), Some(INTERRUPTED));
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(INTERRUPTED), "{status}");
         let before = kept(&ledger);
         assert!((rounds..4).contains(&before), "{before}");
         ledger.state.lock().unwrap().calls.clear();
