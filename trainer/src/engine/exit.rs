@@ -9,8 +9,8 @@ unsafe extern "C" {
 
 /// Ends the process at once, with this exit code.
 ///
-/// `std::process::exit` runs the destructors of the C++ libraries, whose threads may be in the middle of a fit: the process then ends by a
-/// signal now and then, and not with its exit code.
+/// `std::process::exit` runs the destructors of the C++ libraries while their threads may still fit. The process can then crash and lose its
+/// exit code.
 pub fn end_process(code: i32) -> ! {
     // SAFETY: it takes any number, and nothing of the program runs after it.
     unsafe { _exit(code) }

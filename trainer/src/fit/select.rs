@@ -171,7 +171,7 @@ mod tests {
 
     const BY: MetricName = MetricName::LogLoss;
 
-    /// A candidate of this family whose log loss differs from that of another by these amounts, in turn over its folds.
+    /// A candidate of this family with the log loss of another, changed by these amounts in turn over its folds.
     fn changed(other: &Candidate, family: &'static str, by: [f64; 2]) -> Candidate {
         let at = position(BY);
         let mut changed = Candidate {

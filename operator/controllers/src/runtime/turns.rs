@@ -122,6 +122,7 @@ impl Turns {
             entries.expect_older(&own, &self.versions, now);
         }
         entries.meet(&uid);
+        let is_new = !entries.present.contains_key(&uid);
         entries.present.entry(uid.clone()).or_insert(own);
         let turn = queue::turn(&uid, &entries.iter(), self.limits);
         match &turn {
@@ -134,7 +135,10 @@ impl Turns {
                 entries.reasons.insert(uid, wait.clone());
             }
         }
-        self.wake_outdated(&mut entries);
+        // One that asks again and still waits changes nothing for others.
+        if is_new || turn == Turn::Now {
+            self.wake_outdated(&mut entries);
+        }
         turn
     }
 
@@ -194,7 +198,7 @@ impl Turns {
         self.wake_outdated(&mut entries);
     }
 
-    /// Wakes the waiting versions whose reason is another one by now, so that no status names what is not true any more.
+    /// Wakes each waiting version whose reason has changed, so that its status stays true.
     fn wake_outdated(&self, entries: &mut Entries) {
         let mut outdated = Vec::new();
         let mut waits = queue::waits(&entries.iter(), self.limits);

@@ -85,7 +85,7 @@ words! {
         NoTimes,
         /// Groups of `validation.groupBy` that have one row each, but for a few.
         SingleRows,
-        /// Numbers of a target whose class is a guess of `inspect`.
+        /// `inspect` guessed which numbers of the target are class 1.
         ClassOne,
         /// A column that alone separates the classes.
         Leak,

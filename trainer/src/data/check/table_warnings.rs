@@ -1,5 +1,7 @@
 //! What looks wrong with a table as a whole, or with columns that are no features.
 
+use modelward_wire::MESSAGE_LIMIT;
+
 use crate::data::{
     check::{
         parts::{Part, Parts},
@@ -59,7 +61,7 @@ fn find_single_rows(groups: &Groups) -> Option<ColumnWarning> {
 fn warning(rule: WarningRule, message: &str, count: u64) -> ColumnWarning {
     ColumnWarning {
         rule,
-        message: cut(message, 240),
+        message: cut(message, MESSAGE_LIMIT),
         count,
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-fn frozen(data: Dataset) -> Snapshot {
+pub(super) fn frozen(data: Dataset) -> Snapshot {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("snapshot");
     let target = TargetInfo {

@@ -212,7 +212,7 @@ fn trials(trials: &[Trial], by: MetricName) -> Vec<CardTrials> {
     families.into_iter().map(of_family).collect()
 }
 
-/// Every gate of the spec, whose values are means over what was `measured`, and those of the comparison with the champion after them.
+/// Every gate of the spec, then those of the comparison with the champion. `measured` says what the values are means over.
 pub(super) fn gates(outcomes: &[GateResult], gates: &[Gate], measured: &str) -> Vec<CardGate> {
     let gate = |(at, outcome): (usize, &GateResult)| CardGate {
         metric: outcome.metric.clone(),

@@ -1,17 +1,15 @@
 use modelward_crds::{CalibrationMethod, EnsembleUse, Family, ThresholdMetric};
-use modelward_model::{BUNDLE_FORMAT, TargetInfo, sha256};
+use modelward_model::{BUNDLE_FORMAT, sha256};
 
 use super::{words::describe_platt, *};
 use crate::{
     data::{
-        check::Checked,
         dataset::Dataset,
         row_columns::{Groups, TimeFormat, Times},
-        snapshot,
     },
     family::{self, Settings},
     fit::{
-        bundle::outcomes,
+        bundle::{outcomes, tests::frozen},
         given::measure_model,
         plan::{EnsemblePlan, SplitBy},
         splits::Splits,
@@ -39,21 +37,10 @@ fn with_columns() -> Dataset {
     data
 }
 
-fn frozen(data: Dataset) -> Snapshot {
-    let temp = tempfile::tempdir().unwrap();
-    let dir = temp.path().join("snapshot");
-    let target = TargetInfo {
-        column: "y".into(),
-        positive_when: "y is 1".into(),
-    };
+/// A snapshot as it is read back, with the times and groups that only the data has.
+fn frozen_with_columns(data: Dataset) -> Snapshot {
     let row_columns = data.row_columns.clone();
-    let checked = Checked {
-        dataset: data,
-        columns: Vec::new(),
-    };
-    let built = snapshot::build(&checked, vec![], target, vec![]).unwrap();
-    built.write(&dir).unwrap();
-    let mut snapshot = snapshot::open(&dir, None).unwrap();
+    let mut snapshot = frozen(data);
     snapshot.data.row_columns = row_columns;
     snapshot
 }
@@ -89,7 +76,7 @@ fn render(snapshot: &Snapshot, plan: &Plan, trained: &Trained, image: Option<&Cu
 }
 
 fn card_of(plan: &Plan) -> String {
-    let snapshot = frozen(with_columns());
+    let snapshot = frozen_with_columns(with_columns());
     let trained = train(&snapshot.data, plan, 2, &|_| ()).unwrap();
     render(&snapshot, plan, &trained, None)
 }
@@ -103,7 +90,7 @@ fn card_of_image(change: impl FnOnce(&mut Plan)) -> String {
         ..plan()
     };
     change(&mut of_image);
-    let snapshot = frozen(with_columns());
+    let snapshot = frozen_with_columns(with_columns());
     let fitted = train(&snapshot.data, &plan(), 1, &|_| ()).unwrap().fitted;
     let splits = Splits::new(&snapshot.data, &of_image).unwrap();
     let trained = measure_model(&snapshot.data, &of_image, &splits, fitted, "LightGBM").unwrap();

@@ -25,7 +25,7 @@ pub(super) struct Words {
     pub(super) means: String,
     /// Why the candidate was selected; none where an image left the only one.
     pub(super) selection: Option<String>,
-    /// Whose scores the figures show.
+    /// Which rows the scores in the figures are of.
     pub(super) figures: String,
     /// The threshold, and where it comes from.
     pub(super) threshold: String,
