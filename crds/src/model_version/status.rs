@@ -64,7 +64,7 @@ pub struct ModelVersionStatus {
     #[schemars(length(max = 5))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub violations: Vec<ViolationStatus>,
-    /// The first five warnings of the check of the data, which was accepted with them.
+    /// The first five warnings of the check of the data, also where it is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 5))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
