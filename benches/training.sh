@@ -2,7 +2,7 @@
 # `make bench-training`: the trainer beside Python's libraries. Builds both programs for release, makes the Python environment and prints
 # the tables; the figures go to bench-training.json in the build directory.
 #
-#   training.sh [--pairs 10] [--rows 80000,800000] [--selection-rows 4000] [--only fits|selection|start]
+#   training.sh [--pairs 10] [--rows 80000,800000] [--selection-rows 4000] [--only fits|selection|start] [--families XGBoost,LightGBM]
 #
 # Nothing else should run on the machine: times are compared, though in pairs.
 set -Eeuo pipefail

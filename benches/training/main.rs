@@ -55,6 +55,9 @@ struct Arguments {
     /// This part alone.
     #[arg(long, value_enum)]
     only: Option<Part>,
+    /// Single fits of these families alone; the forest takes most of the time.
+    #[arg(long, value_delimiter = ',', default_values_t = Family::ALL)]
+    families: Vec<Family>,
     /// Writes the figures as JSON.
     #[arg(long)]
     output: Option<PathBuf>,
@@ -130,11 +133,12 @@ fn compare_fits(arguments: &Arguments, folder: &Path, rows: usize) -> anyhow::Re
     Table::draw(rows, 1).write(folder, &name)?;
     let peer = Path::new(env!("CARGO_MANIFEST_DIR")).join("training/peer.py");
     let mut figures = Vec::new();
-    let mut families: Vec<(&str, Option<Family>)> = Family::ALL
+    let mut families: Vec<(&str, Option<Family>)> = arguments
+        .families
         .iter()
         .map(|family| (family.as_str(), Some(*family)))
         .collect();
-    if cfg!(feature = "rivals") {
+    if cfg!(feature = "rivals") && arguments.families.contains(&Family::XGBoost) {
         families.push((HESSBOOST, None));
     }
     for (family, of) in families {

@@ -107,6 +107,11 @@ compare_names() {
 }
 compare_names
 
+end_process() { # PID
+  kill "$1" 2>/dev/null || true
+  wait "$1" 2>/dev/null || true
+}
+
 # A version that the ledger publishes to an MLflow server, as MLflow's own client reads it.
 compare_mlflow() {
   echo "== mlflow"
@@ -114,8 +119,7 @@ compare_mlflow() {
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   "$VENV_MLFLOW/bin/mlflow" server --host 127.0.0.1 --port "$port" --workers 1 \
     --backend-store-uri "sqlite:///$WORK/mlflow.db" --artifacts-destination "$WORK/mlflow" >"$LOGS/mlflow.log" 2>&1 &
-  MLFLOW_PID=$!
-  at_exit end_mlflow
+  at_exit end_process $!
   export MLFLOW_TRACKING_URI=http://127.0.0.1:$port
   curl --retry 120 --retry-delay 1 --retry-all-errors --noproxy '*' -sf -o /dev/null "$MLFLOW_TRACKING_URI/health" ||
     die "MLflow did not start: see $LOGS/mlflow.log"
@@ -128,10 +132,23 @@ compare_mlflow() {
     die "models were not imported from MLflow: see $LOGS/registry.log"
 }
 
-end_mlflow() {
-  kill "$MLFLOW_PID" 2>/dev/null || true
-  wait "$MLFLOW_PID" 2>/dev/null || true
+
+# The same suites by the trainer and by Great Expectations: the sample data, and files with missing values, dates, texts and duplicates.
+# They run beside the publication to MLflow, which mostly waits for its next attempt.
+begin_expectations() {
+  "$VENV_EXPECTATIONS/bin/python" "$HERE/compare_expectations.py" "$TRAINER" "$REPOSITORY" "$WORK/expectations" >"$LOGS/expectations.log" 2>&1 &
+  EXPECTATIONS_PID=$!
+  at_exit end_process "$EXPECTATIONS_PID"
 }
+
+end_expectations() {
+  local code=0
+  echo "== expectations"
+  wait "$EXPECTATIONS_PID" || code=$?
+  cat "$LOGS/expectations.log"
+  [ $code = 0 ] || die "expectations differ from Great Expectations'; the whole output is in $LOGS/expectations.log"
+}
+begin_expectations
 compare_mlflow
 
 # Both together, compared with the model of the first.
@@ -164,9 +181,4 @@ for metric in F1 RocAuc LogLoss; do
   compare_champion "$metric"
 done
 
-# The same suites by the trainer and by Great Expectations: the sample data, and files with missing values, dates, texts and duplicates.
-compare_expectations() {
-  echo "== expectations"
-  "$VENV_EXPECTATIONS/bin/python" "$HERE/compare_expectations.py" "$TRAINER" "$REPOSITORY" "$WORK/expectations"
-}
-compare_expectations
+end_expectations
