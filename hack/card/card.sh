@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The picture of a model card in docs/training.md: trains on the sample data and takes a picture of the page.
+# The picture of a model card in docs/bundle.md: trains on the sample data and takes a picture of the page.
 #
 #   card.sh          writes docs/images/model-card.png
 #   card.sh DIR      also keeps the bundle in this folder, which must not exist

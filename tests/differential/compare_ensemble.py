@@ -4,7 +4,7 @@ scores of the bundle; then computes the metrics of its out-of-fold scores with s
 
     compare_ensemble.py TRAINER SNAPSHOT BUNDLE…
 
-Nothing of the trainer's code is used: members are read as docs/training.md describes their files.
+Nothing of the trainer's code is used: members are read as docs/bundle.md describes their files.
 """
 
 import json

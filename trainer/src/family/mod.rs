@@ -61,9 +61,9 @@ mod tests {
         assert_eq!(BUILT_IN.names(), [Family::NAMES.as_slice(), &others].concat());
     }
 
-    /// Rows of the table of docs/training.md that begins with these columns, without their spaces.
-    fn table(columns: [&str; 3]) -> Vec<[String; 3]> {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/training.md");
+    /// Rows of the table of a page in docs that begins with these columns, without their spaces.
+    fn table(page: &str, columns: [&str; 3]) -> Vec<[String; 3]> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
         let text = std::fs::read_to_string(file).unwrap();
         let cells = |line: &str| {
             let cells = line.split('|').skip(1).take(3).map(|cell| cell.trim().to_owned());
@@ -76,12 +76,12 @@ mod tests {
 
     #[test]
     fn the_documentation_has_each_family_with_its_files() {
-        let prepared = table(["family", "preparation", "parameters"]);
+        let prepared = table("training.md", ["family", "preparation", "parameters"]);
         let prepared: Vec<&str> = prepared.iter().map(|[family, ..]| family.as_str()).collect();
         assert_eq!(prepared, Family::NAMES);
 
         let (mut documented, mut family) = (Vec::new(), String::new());
-        for [name, file, _] in table(["family", "file", "what"]) {
+        for [name, file, _] in table("bundle.md", ["family", "file", "what"]) {
             // A further file of the same family has no name beside it.
             if !name.is_empty() {
                 family = name;

@@ -207,12 +207,12 @@ fn documented(kind: ExpectationType) -> String {
 
 #[test]
 fn the_documentation_has_every_expectation_with_its_arguments() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/training.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/expectations.md");
     let text = std::fs::read_to_string(path).unwrap();
     let lines: Vec<String> = ExpectationType::ALL.map(documented).to_vec();
     assert!(
         text.contains(&lines.join("\n")),
-        "docs/training.md has not these lines:\n{}",
+        "docs/expectations.md has not these lines:\n{}",
         lines.join("\n")
     );
 }
