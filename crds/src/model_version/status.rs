@@ -182,8 +182,8 @@ pub struct GateStatus {
     /// Bound and its direction, such as "atLeast 0.75" or "notWorseThan heart-1 by 0.03 on all rows".
     #[schemars(length(max = 128))]
     pub bound: String,
-    /// Value that was compared, as a decimal number: the mean over the folds, made worse by the standard errors of the gate. For
-    /// notWorseThan, the lower bound of the difference, pooled over the folds.
+    /// Value that was compared, as a decimal number: the mean over the folds, minus the standard errors of the gate for atLeast, or plus
+    /// them for atMost. For notWorseThan, the lower bound of the difference, pooled over the folds.
     #[schemars(with = "String", length(max = 26))]
     pub value: Decimal,
     /// Whether the gate passed.

@@ -164,7 +164,7 @@ pub fn describe_folds(count: usize, is_one_model: bool) -> String {
 }
 
 impl Gate {
-    /// The value that is compared with the bound: the mean, made worse by the number of standard errors in the gate.
+    /// The value that is compared with the bound: the mean, minus the standard errors of the gate for atLeast, or plus them for atMost.
     pub fn compared_value(&self, reported: &MetricValue) -> Decimal {
         let Some(count) = &self.standard_errors else {
             return reported.mean.clone();

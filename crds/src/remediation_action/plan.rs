@@ -68,7 +68,7 @@ pub struct ActionPlan {
     /// Training of a RetrainModel, and the gates that the new version must pass before it may serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<PlannedTraining>,
-    /// Users who changed the spec of the version that would be promoted or retrained after it was created, in the order of their first
+    /// Users who, after its creation, changed the spec of the version that would be promoted or retrained, in the order of their first
     /// changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 512)))]

@@ -109,8 +109,8 @@ pub struct RemediationActionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<VersionReference>,
 
-    /// For RetrainModel: DriftReport whose window becomes the reference for later traffic of the new version. If absent, the training
-    /// data is the reference.
+    /// For RetrainModel: the DriftReport whose window becomes the reference for later traffic of the new version. If absent, the
+    /// training data is the reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self.kind == 'DriftReport'").message("acceptWindow must name a DriftReport"))]
     pub accept_window: Option<EvidenceReference>,
@@ -130,7 +130,7 @@ pub struct RemediationActionSpec {
     #[schemars(length(min = 1, max = 1024))]
     pub message: Option<String>,
 
-    /// Whether the action only makes and shows its plan. Nothing is carried out then, even if the plan is approved.
+    /// Whether the action only makes and shows its plan. Nothing is carried out, even if the plan is approved.
     #[serde(default)]
     pub dry_run: bool,
 

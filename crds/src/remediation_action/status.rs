@@ -134,7 +134,7 @@ words! {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Execution {
-    /// Digest of the plan that is being carried out.
+    /// Digest of the plan that is carried out.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
     /// Number of the attempt, starting at 1. There are at most two.
