@@ -1,31 +1,31 @@
-//! Types of conditions. Reasons are defined beside the decisions that use them.
+//! Types of conditions. Reasons are defined next to the decisions that use them.
 
 use modelward_wire::words;
 
 words! {
     /// Types of conditions of the four kinds.
     pub enum ConditionType {
-        /// The object has reached the state that its spec asks for and has nothing left to do.
+        /// The object has reached the desired state, and nothing is left to do.
         Ready,
-        /// Work is in progress; absent or False otherwise (kstatus).
+        /// Work is in progress (kstatus). Otherwise absent or False.
         Reconciling,
-        /// The object needs intervention; the message says what would help (kstatus).
+        /// The object needs intervention (kstatus). The message says what would help.
         Stalled,
         /// The data was read and matches its schema.
         DataValid,
         /// A bundle was trained, published and read back.
         Trained,
-        /// Every gate of the spec holds.
+        /// All gates of the spec have passed.
         GatesPassed,
         /// Enough verified and warmed-up Pods serve this version.
         Serving,
-        /// MLflow has the version, its run and its bundle.
+        /// The version, its run and its bundle were published to MLflow.
         Published,
         /// At least one version answers requests.
         Available,
         /// The object completed successfully.
         Succeeded,
-        /// Enough users with the permission have approved this plan.
+        /// Enough users with the permission to approve have approved this plan.
         Approved,
         /// The admission policies that prove approvals were tested on this action.
         ApprovalEnforced,
@@ -33,11 +33,11 @@ words! {
         Executed,
         /// Traffic after the change shows no drift.
         Verified,
-        /// A child keeps differing from what the operator writes, because a webhook, a policy or another controller changes it.
+        /// A child keeps differing from what the operator writes because a webhook, a policy or another controller changes it.
         Altered,
-        /// The model keeps its previous Pod template: other models are upgraded first, or one of them does not become ready.
+        /// The model keeps its previous Pod template, because other models are upgraded first or one of them does not become ready.
         UpgradeHeld,
-        /// An autoscaler or a disruption budget that is not the operator's also acts on the model's Pods.
+        /// An autoscaler or a disruption budget that the operator did not create also acts on the model's Pods.
         Contested,
         /// The API server rejects the action that would promote another version.
         ProposalRefused,

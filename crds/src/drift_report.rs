@@ -1,4 +1,4 @@
-//! `DriftReport`: one verdict on one window of one version's traffic.
+//! `DriftReport`: a verdict on one window of a version's traffic.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -22,7 +22,7 @@ use crate::reference::PlannedReference;
     status = "DriftReportStatus",
     derive = "PartialEq",
     selectable = ".spec.version",
-    doc = "One verdict on one window of one version's traffic.",
+    doc = "A verdict on one window of a version's traffic.",
     printcolumn(
         name = "Version",
         type_ = "string",
@@ -39,7 +39,7 @@ use crate::reference::PlannedReference;
         name = "Rows",
         type_ = "integer",
         json_path = ".status.rows",
-        description = "Rows that were judged"
+        description = "Number of rows that were judged"
     ),
     printcolumn(
         name = "Drifted",
@@ -51,13 +51,13 @@ use crate::reference::PlannedReference;
         name = "Proposal",
         type_ = "string",
         json_path = ".status.proposal.reason",
-        description = "The action that was proposed because of it, or why none was"
+        description = "Whether an action was proposed, or why not"
     ),
     printcolumn(
         name = "Succeeded",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Succeeded\")].status",
-        description = "Whether a verdict could be given"
+        description = "Status of the Succeeded condition"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -77,7 +77,7 @@ pub struct DriftReportSpec {
     pub end_time: Time,
 }
 
-/// The verdict, written once.
+/// The verdict. It is written once.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(oldSelf.verdict) || (has(self.verdict) && self.verdict == oldSelf.verdict && self.rows == oldSelf.rows)").message("a verdict is written once"))]
@@ -86,7 +86,7 @@ pub struct DriftReportStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
-    /// Drift, NoDrift, or InsufficientData if there were not enough rows.
+    /// The verdict: Drift, NoDrift, or InsufficientData if there were too few rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::optional_word::<DriftVerdict>")]
     pub verdict: Option<DriftVerdict>,
@@ -102,126 +102,126 @@ pub struct DriftReportStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub drifted: Option<String>,
-    /// The features that differ in this window, largest effect first. The ledger has the full table.
+    /// Features that drifted, largest effect first. The ledger has the full table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into(), "aspect".into()]))]
     pub features: Vec<DriftedFeature>,
-    /// Share of the answered rows that were judged, a decimal number. Synthetic load, repeated entities and rows beyond the limit
-    /// of a Pod are excluded.
+    /// Share of the answered rows that were judged, as a decimal number. Synthetic load, repeated entities and rows beyond the limit of
+    /// a Pod are excluded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     pub coverage: Option<Decimal>,
-    /// Answered rows that were excluded.
+    /// Answered rows that were excluded, by reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aside: Option<AsideRows>,
-    /// Rows that were refused for a reason other than the type of a value, and bodies from which no row can be read. Reports of earlier
-    /// releases do not have it.
+    /// Number of rows that were refused for a reason other than the type of a value, and of request bodies from which no row could be
+    /// read. Not set in reports of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub refused: Option<i64>,
-    /// Digest of the counts of the window, or of the season, to which an AcceptedWindow refers.
+    /// Digest of the counts of the window, or of the season. An accepted window refers to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 71))]
     pub counts: Option<Digest>,
-    /// Features of which more than half of the rows have a value outside of what training saw. Later changes of such values would not
-    /// be detected, so the window cannot become a reference.
+    /// Features whose value is outside the range or the categories of training in more than half of the rows. Later changes of such
+    /// values would not be detected, so the window cannot become a reference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub outside_bins: Vec<String>,
-    /// The whole day or week up to the end of the window, if traffic repeats and it drifted: the counts are of it.
+    /// The day or week that ends with the window, if traffic repeats and it drifted. The counts are then those of the whole day or
+    /// week.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<SeasonRows>,
-    /// Start of the first window that drifted, with no whole season in between in which none did; only if traffic repeats. Drift of the
-    /// amount of traffic or of refused rows alone does not count.
+    /// Start of the first window of the current drift; set only if traffic repeats. A drift ends when no window has drifted for a whole
+    /// season. Drift in only the amount of traffic or the refused rows does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drifting_since: Option<Time>,
-    /// The reference that the window was compared with.
+    /// Reference that the window was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<PlannedReference>,
-    /// The processes that counted, and how many of them did not close the window. Each of those may have lost the rows that it
-    /// counted after its last report to the ledger.
+    /// Number of processes that counted rows, and how many of them did not close the window. Each of the latter may have lost the rows
+    /// that it counted after its last report to the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnations: Option<IncarnationCounts>,
-    /// The action that was proposed because of the verdict, or why none was.
+    /// The action that was proposed because of the verdict, or why no action was proposed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal: Option<ReportProposal>,
-    /// Succeeded, Reconciling and Stalled.
+    /// Conditions of the report: Succeeded, Reconciling and Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
 
-/// A season of traffic that can become the reference. It ends with the window.
+/// A season of traffic that can become the reference. It ends when the window ends.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SeasonRows {
-    /// Its start.
+    /// Start of the season.
     pub start_time: Time,
-    /// Its rows.
+    /// Number of rows in the season.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub rows: i64,
 }
 
-/// One feature that drifted.
+/// A feature that drifted.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftedFeature {
     /// Name of the feature.
     #[schemars(length(max = 128))]
     pub name: String,
-    /// The aspect that drifted: Values, Outside (values that training never saw the like of), MissingRate, TypeErrors, Scores, Traffic or
-    /// Refused. The last three do not belong to a feature: they have the names score, traffic and refused.
+    /// Aspect that drifted: Values, Outside (values outside the range or the categories of training), MissingRate, TypeErrors, Scores,
+    /// Traffic or Refused. The last three do not belong to a feature; their name is score, traffic or refused.
     #[schemars(schema_with = "crate::schema::word::<DriftAspect>")]
     pub aspect: DriftAspect,
-    /// Name of the test that found the drift; with several tests of one aspect, the one with the largest effect. Reports of
-    /// earlier releases do not have it.
+    /// Name of the test that found the drift. If several tests of the aspect did, the one with the largest effect. Not set in reports
+    /// of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub test: Option<String>,
-    /// The effect size, a decimal number: total variation distance of values or scores, or difference of rates.
+    /// Effect size, as a decimal number: the total variation distance of values or scores, or the difference of rates.
     #[schemars(with = "String", length(max = 26))]
     pub effect: Decimal,
-    /// Its lower confidence bound, a decimal number.
+    /// Lower confidence bound of the effect, as a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub lower: Decimal,
-    /// Its upper confidence bound, a decimal number.
+    /// Upper confidence bound of the effect, as a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub upper: Decimal,
-    /// The tolerance that the lower bound was compared with, a decimal number.
+    /// Tolerance that the lower bound was compared with, as a decimal number.
     #[schemars(with = "String", length(max = 26))]
     pub tolerance: Decimal,
-    /// How many of the newest windows were compared with the reference together.
+    /// Number of the newest windows that were compared with the reference together.
     #[serde(default = "one_window")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub windows: u32,
-    /// The evidence that the feature has changed since the reference: the negative natural logarithm of a p-value, a decimal
-    /// number.
+    /// Evidence that the feature differs from the reference, as a decimal number: the negative natural logarithm of a p-value.
     #[schemars(with = "String", length(max = 26))]
     pub log_evidence: Decimal,
-    /// The threshold that logEvidence must reach, a decimal number. It rises with the age of the version.
+    /// Threshold that logEvidence must reach, as a decimal number. It rises with the age of the version.
     #[schemars(with = "String", length(max = 26))]
     pub log_threshold: Decimal,
 }
 
-/// Answered rows that were excluded.
+/// Answered rows that were excluded, by reason.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AsideRows {
-    /// Rows of synthetic load.
+    /// Number of rows of synthetic load.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub synthetic: i64,
-    /// Rows of an entity that was already counted in the same window.
+    /// Number of rows of entities that were already counted in the same window.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub repeated: i64,
-    /// Rows beyond the limit of one process in one window.
+    /// Number of rows beyond the limit of one process in one window.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub over_limit: i64,
 }
 
-/// The processes that counted.
+/// Numbers of processes that counted rows.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IncarnationCounts {
@@ -233,18 +233,18 @@ pub struct IncarnationCounts {
     pub unclosed: i64,
 }
 
-/// The result of a verdict.
+/// What a verdict led to.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportProposal {
-    /// `Proposed`, for an alert its reason (RefusedRows, TrafficChanged, StormBreaker, NoRetraining), or why no action was proposed:
-    /// OnRequest, NotServing, Paused, ActionOpen, SeasonOpen, CoolDown, BudgetSpent, ActionRefused.
+    /// Reason in CamelCase: Proposed; for an alert, RefusedRows, TrafficChanged, StormBreaker or NoRetraining; if no action was
+    /// proposed, OnRequest, NotServing, Paused, ActionOpen, SeasonOpen, CoolDown, BudgetSpent or ActionRefused.
     #[schemars(length(max = 64))]
     pub reason: String,
-    /// A message with details.
+    /// Human-readable message with details.
     #[schemars(length(max = 512))]
     pub message: String,
-    /// The action that was proposed.
+    /// Name of the RemediationAction that was proposed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub action: Option<String>,
@@ -257,7 +257,7 @@ fn one_window() -> u32 {
 // === impl DriftReportStatus ===
 
 impl DriftReportStatus {
-    /// Whether something drifted, and nothing but these aspects.
+    /// Whether anything drifted, and only in these aspects.
     pub fn only(&self, aspects: &[DriftAspect]) -> bool {
         !self.features.is_empty()
             && self

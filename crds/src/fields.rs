@@ -1,5 +1,5 @@
-//! The fields of its spec that each type of action takes. The CEL rules of `RemediationAction` state the same, and a test compares
-//! the two: a new type does not compile until it declares each field, and its rules cannot be forgotten.
+//! The fields of the spec that each type of action takes. The CEL rules of `RemediationAction` state the same, and a test compares the
+//! two. A new type does not compile until it declares each field, and the test fails if its rules are missing.
 
 use crate::ActionType;
 
@@ -14,7 +14,7 @@ pub enum Use {
     Refused,
 }
 
-/// The fields that not every type of action takes.
+/// Fields that not all types of action take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fields {
     /// `spec.candidate`: the version that should serve afterwards.
@@ -23,7 +23,7 @@ pub struct Fields {
     pub accept_window: Use,
     /// `spec.parentRef`: the action whose approval covers this one.
     pub parent_ref: Use,
-    /// `spec.message`: the reason, as text.
+    /// `spec.message`: the human-readable reason.
     pub message: Use,
 }
 
@@ -62,7 +62,7 @@ impl ActionType {
     }
 }
 
-/// Whether a field has the value that it has where it is absent.
+/// Whether a field has its default, so that it is not serialized.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 pub(crate) fn is_false(value: &bool) -> bool {
     !*value
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(rules(), expected);
     }
 
-    /// The rules of the spec that are about its type.
+    /// The rules of the spec that depend on its type.
     fn rules() -> BTreeSet<String> {
         let crd = serde_json::to_value(RemediationAction::crd()).unwrap();
         let spec = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];

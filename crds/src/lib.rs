@@ -10,9 +10,9 @@
 //! DriftReport   one verdict on one window ──► RemediationAction   one proposed change, its plan and its decisions
 //! ```
 //!
-//! This crate has types only, and the ranges of addresses that operator and trainer take as arguments: no client, no clock, no
-//! access to the environment. The `crdgen` binary generates the schema that the API server enforces from these types. Numbers that
-//! users set are decimal text or integers, never floats.
+//! This crate has only types, and the ranges of addresses that the operator and the trainer take as arguments: no client, no clock, no
+//! access to the environment. From these types, the `crdgen` binary generates the schema that the API server enforces. Numbers that
+//! users set are decimal strings or integers, never floats.
 #![expect(
     clippy::duplicated_attributes,
     reason = "printer columns repeat their keys, a column each"
@@ -73,8 +73,8 @@ use kube::CustomResourceExt as _;
 pub const GROUP: &str = "modelward.io";
 /// The only version of the group.
 pub const VERSION: &str = "v1alpha1";
-/// The accepted times. The API server's check of `date-time` also accepts times that no Rust client can parse: ten digits of a
-/// second, an offset of `+01:60`, the end of the year 9999.
+/// Pattern of accepted times. The check of `date-time` in the API server also accepts times that no Rust client can parse: ten digits
+/// after the decimal point, an offset of `+01:60`, the end of the year 9999.
 pub(crate) const TIME_PATTERN: &str = concat!(
     "^([0-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-[0-9]{2}-[0-9]{2}",
     "T[0-9]{2}:[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
@@ -98,30 +98,30 @@ pub mod labels {
 pub mod annotations {
     use std::collections::BTreeMap;
 
-    /// `true`, or the digest of the plan: approves. The API server turns it into a decision.
+    /// Approves the plan: `true`, or the digest of the plan. The API server turns it into a decision.
     pub const APPROVE: &str = "modelward.io/approve";
-    /// `true`, or the digest of the plan: rejects. The API server turns it into a decision.
+    /// Rejects the plan: `true`, or the digest of the plan. The API server turns it into a decision.
     pub const REJECT: &str = "modelward.io/reject";
-    /// The user's comment on an approval or rejection in the same request.
+    /// Comment of the user on an approval or a rejection in the same request.
     pub const COMMENT: &str = "modelward.io/comment";
-    /// Prefix of a decision, followed by its number from 1: `approve sha256:… alice # comment`.
+    /// Prefix of a decision, followed by its number, starting at 1: `approve sha256:… alice # comment`.
     pub const DECISION_PREFIX: &str = "approval.modelward.io/";
-    /// On a Job: the sha256 of the training spec that its bundle has to state.
+    /// On a Job: the sha256 of the training spec, which its bundle must state.
     pub const TRAINING: &str = "modelward.io/training";
-    /// On a Job: the hash of the operator's settings at its creation.
+    /// On a Job: the hash of the operator's settings when the Job was created.
     pub const SETTINGS: &str = "modelward.io/settings";
     /// The user who created a RemediationAction.
     pub const PROPOSED_BY: &str = "modelward.io/proposed-by";
     /// The user who created a ModelVersion.
     pub const CREATED_BY: &str = "modelward.io/created-by";
-    /// Prefix, followed by a number from 1, of the users who changed `spec` of a ModelVersion. The value is the full user name.
+    /// Prefix, followed by a number, starting at 1, of a user who changed `spec` of a ModelVersion. The value is the full user name.
     pub const CHANGED_BY_PREFIX: &str = "changed-by.modelward.io/";
-    /// The largest number of users that the admission policies allow to change one ModelVersion.
+    /// Maximum number of users that the admission policies allow to change a ModelVersion.
     pub const MOST_CHANGERS: usize = 16;
     /// Uid of a Live ModelVersion that may be deleted.
     pub const CONFIRM_DELETE: &str = "modelward.io/confirm-delete";
 
-    /// The users who changed `spec` of a ModelVersion with these annotations, in the order of their first change.
+    /// The users who changed the `spec` of a ModelVersion with these annotations, in the order of their first changes.
     pub fn changers(annotations: &BTreeMap<String, String>) -> Vec<&str> {
         (1..=MOST_CHANGERS)
             .filter_map(|number| annotations.get(&format!("{CHANGED_BY_PREFIX}{number}")))
@@ -130,24 +130,24 @@ pub mod annotations {
     }
 }
 
-/// The admission policies that make approvals trustworthy, by name. Each binding has the name of its policy.
+/// Names of the admission policies that make approvals trustworthy. Each binding has the name of its policy.
 pub mod gate {
-    /// Restricts who decides on, proposes and deletes RemediationActions.
+    /// Restricts who may decide on, propose and delete RemediationActions.
     pub const DECISIONS: &str = "decisions.modelward.io";
-    /// Restricts who writes the status of each kind.
+    /// Restricts who may write the status of each kind.
     pub const STATUS: &str = "status.modelward.io";
-    /// Protects the record of who created and changed a ModelVersion, and restricts the deletion of a Live one.
+    /// Protects the record of who created and changed a ModelVersion, and restricts the deletion of a Live version.
     pub const VERSIONS: &str = "versions.modelward.io";
-    /// Restricts who creates and deletes the record of a model.
+    /// Restricts who may create and delete the record of a model.
     pub const MODELS: &str = "models.modelward.io";
     /// Protects provenance, owners and finalizers of ModelVersions and Models.
     pub const ORIGINS: &str = "origins.modelward.io";
-    /// Restricts annotations and labels of each kind.
+    /// Restricts the annotations and labels of each kind.
     pub const RECORDS: &str = "records.modelward.io";
-    /// Every policy that validates objects of this group.
+    /// All policies that validate objects of this group.
     pub const ALL: [&str; 6] = [DECISIONS, STATUS, VERSIONS, MODELS, ORIGINS, RECORDS];
 
-    /// Restricts who writes the objects that serve and train.
+    /// Restricts who may write the objects that serve and train.
     pub const CHILDREN: &str = "children.modelward.io";
     /// Rejects imitations of such objects without their label.
     pub const IMITATIONS: &str = "imitations.modelward.io";
@@ -161,27 +161,27 @@ pub mod gate {
     pub const TOKENS: &str = "tokens.modelward.io";
     /// Restricts commands in Pods of models.
     pub const EXEC: &str = "exec.modelward.io";
-    /// Every policy that validates objects that serve and train, if the chart installs them.
+    /// All policies that validate objects that serve and train, if the chart installs them.
     pub const ALL_CHILDREN: [&str; 7] = [CHILDREN, IMITATIONS, NAMES, SCALE, SCALE_BOUNDS, TOKENS, EXEC];
 
-    /// Turns a short form into a decision.
+    /// Turns the short form of a decision into a decision.
     pub const STAMP_DECISIONS: &str = "stamp-decisions.modelward.io";
     /// Records who proposes a RemediationAction.
     pub const STAMP_PROPOSERS: &str = "stamp-proposers.modelward.io";
-    /// Records who makes a ModelVersion.
+    /// Records who creates a ModelVersion.
     pub const STAMP_MAKERS: &str = "stamp-makers.modelward.io";
     /// Records who changes a ModelVersion.
     pub const STAMP_CHANGES: &str = "stamp-changes.modelward.io";
-    /// Every policy that mutates, on Kubernetes 1.36 and later.
+    /// All policies that mutate, on Kubernetes 1.36 and later.
     pub const STAMPS: [&str; 4] = [STAMP_DECISIONS, STAMP_PROPOSERS, STAMP_MAKERS, STAMP_CHANGES];
 
-    /// Prefix of a field manager: with the name of a policy after it, that policy rejects the request.
+    /// Prefix of a field manager. If the name of a policy follows, that policy rejects the request.
     pub const PROBE_PREFIX: &str = "probe-of-";
 }
 
 /// The four CRDs as they are installed.
 ///
-/// An optional field that is set to `null` is rejected: `has(self.field)` would be true for it in every validation rule.
+/// An optional field that is set to `null` is rejected, because `has(self.field)` would be true for it in every validation rule.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let mut crds = vec![
         ModelVersion::crd(),
@@ -224,7 +224,7 @@ mod tests {
         crds,
     };
 
-    /// kubectl and GitOps tools compare a list as a whole, so each default that the API server adds to its items is a difference.
+    /// kubectl and GitOps tools compare a list as a whole, so a default that the API server adds to an item is a difference.
     #[test]
     fn no_item_of_a_list_of_a_spec_has_a_default() {
         fn find_defaults(path: &str, schema: &JSONSchemaProps, is_in_list: bool, found: &mut Vec<String>) {

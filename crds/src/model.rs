@@ -1,4 +1,4 @@
-//! `Model`: the record of one model, created by the operator.
+//! `Model`: the record of a model, created by the operator.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{reference::ActionReference, remediation_action::ActionType};
 
-/// The settings of a model that users may change.
+/// Settings of a model that users may change.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "modelward.io",
@@ -20,7 +20,7 @@ use crate::{reference::ActionReference, remediation_action::ActionType};
     namespaced,
     status = "ModelStatus",
     derive = "PartialEq",
-    doc = "The record of one model, created by the operator: the versions that serve now, their weights, and the versions that served before. It outlives its versions: history, holds and budgets are kept, and the next version needs an approval.",
+    doc = "The record of a model, created by the operator: the versions that serve now, their weights, and the versions that served before. It outlives its versions: history, holds and budgets are kept, and the next version needs an approval.",
     printcolumn(
         name = "Serving",
         type_ = "string",
@@ -31,44 +31,44 @@ use crate::{reference::ActionReference, remediation_action::ActionType};
         name = "Digest",
         type_ = "string",
         json_path = ".status.servingDigest",
-        description = "Its bundle"
+        description = "Digest of the bundle of that version"
     ),
     printcolumn(
         name = "Pods",
         type_ = "string",
         json_path = ".status.pods",
-        description = "Ready and wanted Pods"
+        description = "Number of ready Pods and of desired Pods"
     ),
     printcolumn(
         name = "Available",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Available\")].status",
-        description = "Whether requests are answered"
+        description = "Whether the model answers requests"
     ),
     printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
-        description = "Whether nothing is left to do"
+        description = "Status of the Ready condition"
     ),
     printcolumn(
         name = "Reason",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
-        description = "Why it is ready or not"
+        description = "Reason of the Ready condition"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].message",
-        description = "In words",
+        description = "Message of the Ready condition",
         priority = 1
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ModelSpec {
-    /// Whether the routes of the model are frozen. Versions continue to be trained, but none takes over.
+    /// Whether the routes of the model are frozen. New versions are still trained, but none takes over.
     #[serde(default)]
     pub paused: bool,
 
@@ -80,7 +80,7 @@ pub struct ModelSpec {
     pub lift_holds: Vec<String>,
 }
 
-/// The observed state, and the record of the model.
+/// Observed state and record of the model.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelStatus {
@@ -88,73 +88,74 @@ pub struct ModelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
-    /// Name of the version that serves with the greatest weight.
+    /// Name of the serving version with the greatest weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub serving: Option<String>,
-    /// Digest of its bundle, shortened.
+    /// Digest of the bundle of that version, shortened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 71))]
     pub serving_digest: Option<String>,
-    /// Ready and wanted Pods: "2/2".
+    /// Number of ready Pods and of desired Pods, such as "2/2".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub pods: Option<String>,
-    /// Number of Pods that are verified, warmed up and serving the routes below.
+    /// Number of Pods that are verified, warmed up and serving these routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub ready_pods: Option<i32>,
-    /// The newest version that was ever routed. An older version never takes over from it automatically, even if it was deleted.
+    /// The newest version that was ever routed. An older version never replaces it automatically, even if the newest one was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_routed: Option<RoutedVersion>,
-    /// Name of the Secret with the key of the model's prediction ids.
+    /// Name of the Secret that contains the key of the model's prediction ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub key_secret: Option<String>,
-    /// The objects that the operator created for the model. The operator does not adopt existing objects that are not listed.
+    /// Objects that the operator created for the model. The operator does not adopt existing objects that are not in this list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub children: Vec<ChildReference>,
-    /// The current Pod template, and since when it is used.
+    /// The current Pod template, and since when it has been used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutStatus>,
-    /// Digest of the last routes file that every Pod served.
+    /// Digest of the last routes file that all Pods served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 71))]
     pub serving_routes: Option<Digest>,
-    /// The routes that should serve; the operator rolls them out.
+    /// Desired routes. The operator rolls them out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
     pub routes: Vec<RouteStatus>,
-    /// The versions that served, newest first.
+    /// Versions that have served, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub history: Vec<ServedRecord>,
-    /// The action that holds the claim on the model. While it is set, no other action may change the model.
+    /// The action that holds the claim on the model. While this is set, no other action may change the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_action: Option<ActiveAction>,
-    /// Number of plans that have been made for the model.
+    /// Number of plans made for the model so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub plan_sequence: Option<i64>,
-    /// Versions that were rolled back or whose promotion failed. They are not promoted until the hold is lifted.
+    /// Versions that were rolled back, or whose promotion failed. They are not promoted until the hold is lifted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
     pub holds: Vec<Hold>,
-    /// Actions that the operator proposed for the model, newest first. Cool-down and budgets are computed from them, so
-    /// deleting an action does not refund them.
+    /// Actions that the operator proposed for the model, newest first. The cool-down and the budgets are computed from this list, so
+    /// deleting an action does not reset them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub proposals: Vec<Proposal>,
-    /// Time of the last rollback. Actions that were proposed before and have not begun are void.
+    /// Time of the last rollback. Actions that were proposed before it and have not started are void.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back_at: Option<Time>,
-    /// Available, Ready, Reconciling and Stalled; Altered, Contested, UpgradeHeld and ProposalRefused where they hold.
+    /// Conditions of the model: Available, Ready, Reconciling and Stalled; also Altered, Contested, UpgradeHeld and ProposalRefused if
+    /// they apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -165,16 +166,17 @@ pub struct ModelStatus {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChildReference {
-    /// Its kind.
+    /// Kind of the object.
     #[schemars(length(max = 63))]
     pub kind: String,
-    /// Its name.
+    /// Name of the object.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// Its uid. An object with the same name and a different uid is a different object.
+    /// Uid of the object. An object with the same name and a different uid is a different object.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Hash of what the operator last wrote. If this is still wanted and the child differs, another client changed it.
+    /// Hash of what the operator last wrote. If the hash is still the desired one and the object differs, another client changed the
+    /// object.
     #[schemars(length(max = 64))]
     pub applied: String,
 }
@@ -183,7 +185,7 @@ pub struct ChildReference {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutStatus {
-    /// Since when the Deployment has this Pod template.
+    /// Time at which the Deployment got this Pod template.
     pub since: Time,
     /// Hash of the Pod template.
     #[schemars(length(max = 64))]
@@ -191,41 +193,42 @@ pub struct RolloutStatus {
     /// Hash of the parts of the Pod template that come from the operator's configuration (image, service account, ledger).
     #[schemars(length(max = 64))]
     pub configuration: String,
-    /// Whether the model was Ready with this configuration, or was not Ready before it. Other models do not wait for it then.
+    /// Whether the model has been Ready with this configuration, or was not Ready before it. Other models do not wait for a settled
+    /// model.
     pub settled: bool,
 }
 
-/// One version that takes part in serving.
+/// A version that takes part in serving.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteStatus {
     /// Name of the ModelVersion.
     #[schemars(length(max = 253))]
     pub version: String,
-    /// Uid of the ModelVersion. A version that was deleted and recreated is a different one.
+    /// Uid of the ModelVersion. A version that was deleted and recreated has a different uid.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Its bundle.
+    /// Digest of its bundle.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Weight: its share of requests relative to the sum of all weights.
+    /// Weight of the version. Its share of requests is its weight divided by the sum of all weights.
     #[schemars(range(min = 0, max = 100))]
     pub weight: i32,
-    /// The class is 1 at or above this probability, a decimal number.
+    /// Decision threshold, as a decimal number. The class is 1 if the probability is at or above it.
     #[schemars(with = "String", length(max = 26))]
     pub threshold: Decimal,
 }
 
-/// A version's place in the order of versions: by creation time, then by name (`heart-2` before `heart-10`), then by uid.
+/// Position of a version in the order of versions: by creation time, then by name (`heart-2` before `heart-10`), then by uid.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoutedVersion {
-    /// When the ModelVersion was created.
+    /// Time at which the ModelVersion was created.
     pub created_at: Time,
-    /// Its name.
+    /// Name of the ModelVersion.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// Its uid.
+    /// Uid of the ModelVersion.
     #[schemars(length(max = 64))]
     pub uid: String,
 }
@@ -237,19 +240,19 @@ pub struct ActiveAction {
     /// Name of the RemediationAction.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// Its uid.
+    /// Uid of the RemediationAction.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Its type.
+    /// Type of the action.
     #[serde(rename = "type")]
     pub action: ActionType,
     /// Digest of the plan that is being carried out.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Number of the attempt, from 1.
+    /// Number of the attempt, starting at 1.
     #[schemars(range(min = 1, max = 2))]
     pub attempt: i32,
-    /// When the action claimed the model.
+    /// Time at which the action claimed the model.
     pub claimed_at: Time,
 }
 
@@ -263,14 +266,14 @@ pub struct Hold {
     /// Name of the ModelVersion.
     #[schemars(length(max = 253))]
     pub version: String,
-    /// Its bundle. Other versions with the same bundle are on hold too.
+    /// Digest of its bundle. Other versions with the same bundle are also on hold.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Since when the version is on hold.
+    /// Time at which the version was put on hold.
     pub since: Time,
-    /// The action that put it on hold.
+    /// The action that put the version on hold.
     pub action: ActionReference,
-    /// The reason, as text.
+    /// Human-readable reason.
     #[schemars(length(max = 256))]
     pub reason: String,
 }
@@ -282,21 +285,21 @@ pub struct Proposal {
     /// Name of the RemediationAction.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// Its type.
+    /// Type of the action.
     #[serde(rename = "type")]
     pub action: ActionType,
-    /// Uid of the object that caused it: a DriftReport, or the version to promote.
+    /// Uid of the object that caused the proposal: a DriftReport, or the version to promote.
     #[schemars(length(max = 64))]
     pub cause: String,
-    /// When it was proposed.
+    /// Time at which the action was proposed.
     pub at: Time,
-    /// Why it was proposed, if it is an alert because of drift. The cool-down of alerts is counted by reason.
+    /// Why the action was proposed, if it is an alert about drift. The cool-down of alerts applies to each reason separately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub reason: Option<String>,
 }
 
-/// An entry in the history of versions that served.
+/// An entry in the history of versions that have served.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServedRecord {
@@ -306,17 +309,17 @@ pub struct ServedRecord {
     /// Uid of the ModelVersion.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Its bundle.
+    /// Digest of its bundle.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Its weight, relative to the sum of all weights. 100 if it was not recorded.
+    /// Weight of the version, relative to the sum of all weights. Treated as 100 if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub weight: Option<i32>,
-    /// The class was 1 at or above this probability, a decimal number.
+    /// Decision threshold, as a decimal number. The class was 1 if the probability was at or above it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     pub threshold: Option<Decimal>,
-    /// Since when every Pod served it.
+    /// Time from which all Pods served the version.
     pub since: Time,
 }

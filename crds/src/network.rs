@@ -4,23 +4,23 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::IpNet;
 
-/// Ranges of addresses, separated by commas. A single address is also a range.
+/// Ranges of addresses, separated by commas. A single address counts as a range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(pub Vec<IpNet>);
 
-/// Why a text is not a range of addresses.
+/// A string that is not a range of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkError(String);
 
 // === impl Networks ===
 
 impl Networks {
-    /// Whether this address is in one of the ranges.
+    /// Whether the address is in one of the ranges.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.containing(address).is_some()
     }
 
-    /// The first range that this address is in.
+    /// The first range that contains the address.
     pub fn containing(&self, address: IpAddr) -> Option<IpNet> {
         self.0.iter().copied().find(|network| network.contains(&address))
     }

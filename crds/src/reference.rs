@@ -12,8 +12,8 @@ pub struct VersionReference {
     /// Name of the ModelVersion.
     #[schemars(length(min = 1, max = 45))]
     pub name: String,
-    /// Its uid. A version that was deleted and recreated is a different one. If absent, the plan records the uid of the version
-    /// that was found.
+    /// Uid of the ModelVersion. A version that was deleted and recreated has a different uid. If absent, the plan records the uid of
+    /// the version that was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub uid: Option<String>,
@@ -26,7 +26,7 @@ pub struct ActionReference {
     /// Name of the RemediationAction.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its uid.
+    /// Uid of the RemediationAction.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
 }
@@ -35,12 +35,12 @@ pub struct ActionReference {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EvidenceReference {
-    /// Its kind.
+    /// Kind of the object.
     pub kind: EvidenceKind,
-    /// Its name.
+    /// Name of the object.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its uid.
+    /// Uid of the object.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
 }
@@ -58,23 +58,23 @@ words! {
     }
 }
 
-/// The counts that traffic is compared with.
+/// Counts that traffic is compared with.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedReference {
-    /// The kind of reference.
+    /// Kind of reference: TrainingData or AcceptedWindow.
     pub kind: ReferenceKind,
-    /// Digest of its counts.
+    /// Digest of the counts.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Number of its rows.
+    /// Number of rows in the reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub rows: Option<i64>,
-    /// Start of an accepted window.
+    /// Start of the accepted window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
-    /// End of an accepted window.
+    /// End of the accepted window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Time>,
 }

@@ -1,4 +1,4 @@
-//! Schemas that several fields share.
+//! Schemas that several fields use.
 
 use modelward_wire::Word;
 use schemars::{Schema, SchemaGenerator, json_schema};
@@ -11,7 +11,7 @@ pub(crate) fn digest(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "maxLength": 71, "pattern": DIGEST})
 }
 
-/// A digest that users write, with a message for an invalid one.
+/// A digest that users set, with a message for an invalid one.
 pub(crate) fn written_digest(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "maxLength": 256, "x-kubernetes-validations": [{
         "rule": format!("self.matches('{DIGEST}')"),
@@ -24,12 +24,12 @@ pub(crate) fn optional_digest(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": ["string", "null"], "maxLength": 71, "pattern": DIGEST})
 }
 
-/// One of the words of a set that is declared in `modelward_wire`, which knows no schemas.
+/// A word of an enum of `modelward_wire`, which has no schemas.
 pub(crate) fn word<W: Word>(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": W::TEXTS})
 }
 
-/// The same, optional.
+/// An optional word.
 pub(crate) fn optional_word<W: Word>(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": ["string", "null"], "enum": W::TEXTS})
 }

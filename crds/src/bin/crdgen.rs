@@ -1,6 +1,6 @@
-//! Writes the CRDs' YAML and the API reference from the Rust types, or checks that they are current.
+//! Writes the YAML of the CRDs and the API reference from the Rust types, or checks that they are up to date.
 //!
-//! `crdgen` writes; `crdgen --check` writes nothing and exits 1 where a file differs.
+//! `crdgen` writes the files. `crdgen --check` writes nothing and exits with 1 if a file differs.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, process::ExitCode};
 
@@ -37,8 +37,8 @@ fn run(check: bool) -> Result<Vec<String>, Box<dyn std::error::Error>> {
         let name = format!("{}.yaml", crd.spec.names.plural);
         let yaml = HEADER.to_owned() + &serde_saphyr::to_string(&serde_json::to_value(crd)?)?;
         files.insert(root.join("yaml").join(&name), yaml.clone());
-        // Helm reads files below a chart's own folder only, and a link would not survive `helm package` everywhere. The
-        // chart's templates render them: a folder called crds/ Helm would install by itself, once, and never upgrade.
+        // Helm only reads files in the chart's own folder, and a link would not survive `helm package` everywhere. The templates of the
+        // chart render these files: Helm would install a folder called crds/ by itself, once, and never upgrade it.
         files.insert(root.join("../charts/modelward-crds/files").join(&name), yaml);
     }
     files.insert(root.join("../docs/api.md"), reference(&crds));
@@ -59,7 +59,7 @@ fn run(check: bool) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     Ok(if check { stale } else { Vec::new() })
 }
 
-/// The API reference: a section a kind, a row a field.
+/// The API reference: a section for each kind, a row for each field.
 fn reference(crds: &[CustomResourceDefinition]) -> String {
     let mut text =
         "<!-- Generated from the Rust types by `make generate`; do not edit. -->\n# API reference\n\n\

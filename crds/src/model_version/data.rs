@@ -1,4 +1,4 @@
-//! Where rows come from, and the format of a file.
+//! Sources of rows, and the format of a file.
 
 use kube::KubeSchema;
 use modelward_wire::Digest;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model_version::rules::default_true;
 
-/// The pattern of an object's name, and the message for an invalid one.
+/// The pattern of an object name, and the message for an invalid name.
 const IS_OBJECT_NAME: &str = "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')";
 const OBJECT_NAME: &str = "write a name as Kubernetes has them: lower-case letters, digits, '-' and '.'";
 
@@ -14,14 +14,14 @@ const OBJECT_NAME: &str = "write a name as Kubernetes has them: lower-case lette
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NamedDataset {
-    /// Its name, used in messages.
+    /// Name of the dataset, used in messages.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// The location of its rows.
+    /// Where the rows are.
     pub dataset: Dataset,
 }
 
-/// A CSV or Parquet file, or several of them, from exactly one location.
+/// One or more CSV or Parquet files. Exactly one of configMap, uri and persistentVolumeClaim must be set.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("[has(self.configMap), has(self.uri), has(self.persistentVolumeClaim)].filter(x, x).size() == 1")
@@ -40,11 +40,12 @@ pub struct NamedDataset {
 #[x_kube(validation = Rule::new("!has(self.credentialsSecret) || (has(self.uri) && self.uri.matches('^(s3|gs|az)://'))")
     .message("credentialsSecret is for addresses that begin with s3://, gs:// or az://; remove it"))]
 pub struct Dataset {
-    /// A key of a ConfigMap in this namespace. The version waits until the ConfigMap exists.
+    /// Key of a ConfigMap in this namespace. The version waits until the ConfigMap exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapSource>,
 
-    /// An address: http://, https://, or that of an object in a bucket: s3://BUCKET/KEY, gs://BUCKET/KEY or az://CONTAINER/BLOB.
+    /// Address that begins with http:// or https://, or the address of an object in a bucket: s3://BUCKET/KEY, gs://BUCKET/KEY or
+    /// az://CONTAINER/BLOB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     #[x_kube(validation = Rule::new("self.matches('^(https?|s3|gs|az)://[!-~]+$')")
@@ -55,45 +56,45 @@ pub struct Dataset {
         .message("remove the user name and password: every user who may read the version would see them"))]
     pub uri: Option<String>,
 
-    /// The server of an s3:// address, such as `http://minio.storage:9000`. If absent, it is Amazon's.
+    /// Server of an s3:// address, such as `http://minio.storage:9000`. If absent, Amazon S3 is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[-.a-zA-Z0-9:]+/?$')")
         .message("write the address of the server alone, such as http://minio.storage:9000"))]
     pub endpoint: Option<String>,
 
-    /// The Secret in this namespace with the credentials of a bucket. Only the Job that reads the data gets them, and of the Secret only
-    /// the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION for s3://, GOOGLE_SERVICE_ACCOUNT_KEY for
-    /// gs://, and AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY and AZURE_STORAGE_SAS_TOKEN for az://. If absent, the identity that
-    /// the cluster gives the Pod is used, or none.
+    /// Secret in this namespace with the credentials for a bucket. Only the Job that reads the data gets them, and only these keys of
+    /// the Secret: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION for s3://; GOOGLE_SERVICE_ACCOUNT_KEY for
+    /// gs://; AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY and AZURE_STORAGE_SAS_TOKEN for az://. If absent, the Job uses the
+    /// identity that the cluster gives the Pod, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret: Option<CredentialsSecret>,
 
-    /// A file or folder on a PersistentVolumeClaim in this namespace. The version waits until the claim exists.
+    /// File or folder on a PersistentVolumeClaim in this namespace. The version waits until the claim exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimSource>,
 
-    /// Further files with the same columns, in any order of them, that are read after the first one: keys of the same ConfigMap,
-    /// paths on the same claim, or addresses with the same host. Each is read in the format of csv.
+    /// Further files, which are read after the first one: keys of the same ConfigMap, paths on the same claim, or addresses with the
+    /// same scheme and host. All files must have the same columns, in any order. The settings of csv apply to each file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 15), inner(length(min = 1, max = 2048)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub more_files: Vec<String>,
 
-    /// The digest that the data must have: "sha256:" and 64 hexadecimal digits. Of one file it is that of its bytes; of several files
-    /// that of a text with a line for each, in their order: its digest in hexadecimal digits, two spaces, its name, as sha256sum prints
-    /// them. If absent, any content is accepted and its digest is recorded.
+    /// Digest that the data must have: "sha256:" and 64 hexadecimal digits. For one file, this is the digest of its bytes. For several
+    /// files, it is the digest of a text with a line for each file, in order, as sha256sum prints it: the digest of the file in
+    /// hexadecimal digits, two spaces, its name. If absent, any content is accepted and its digest is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::written_digest")]
     pub sha256: Option<Digest>,
 
-    /// The format of the file. Of a Parquet file, which is recognised by its content, only missing, columns and rename count.
+    /// Format of the file. For a Parquet file, which is recognized by its content, only missing, columns and rename apply.
     #[serde(default, skip_serializing_if = "CsvFormat::is_default")]
     pub csv: CsvFormat,
 }
 
 impl Dataset {
-    /// The names of its files as the spec has them: keys, paths or addresses. A path may be that of a folder.
+    /// The names of its files as written in the spec: keys, paths or addresses. A path may be that of a folder.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         let map = self.config_map.as_ref().map(|source| source.key.as_str());
         let claim = self
@@ -117,7 +118,7 @@ pub struct CredentialsSecret {
     pub name: String,
 }
 
-/// The keys of a Secret that the address of an object takes, by its scheme; none of an http address.
+/// The keys of a Secret that are used for the address of an object, by its scheme. There are none for an http address.
 pub fn credential_keys(uri: &str) -> impl Iterator<Item = &'static str> + use<> {
     let keys: &[&str] = match uri.split("://").next() {
         Some("s3") => &[
@@ -137,7 +138,7 @@ pub fn credential_keys(uri: &str) -> impl Iterator<Item = &'static str> + use<> 
     keys.iter().copied()
 }
 
-/// The environment variable of a Job that holds a key of the Secret of the dataset with this index.
+/// The environment variable of a Job that holds a key of the Secret for the dataset with this index.
 pub fn credential_variable(dataset: usize, key: &str) -> String {
     format!("MODELWARD_SOURCE_{dataset}_{key}")
 }
@@ -150,7 +151,7 @@ pub struct ConfigMapSource {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(IS_OBJECT_NAME).message(OBJECT_NAME))]
     pub name: String,
-    /// Key that contains the file.
+    /// Key of the ConfigMap that contains the file.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')")
         .message("write a key of the ConfigMap: letters, digits, '-', '_' and '.', and neither \".\" nor a name that begins with \"..\""))]
@@ -161,12 +162,12 @@ pub struct ConfigMapSource {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PersistentVolumeClaimSource {
-    /// Name of the claim.
+    /// Name of the PersistentVolumeClaim.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new(IS_OBJECT_NAME).message(OBJECT_NAME))]
     pub claim_name: String,
-    /// Path of the file relative to the volume's root, without "..". Of a folder, the files in it whose names end with .csv or .parquet
-    /// are read, in the order of their names, at most 16.
+    /// Path of the file relative to the root of the volume, without "..". If it is a folder, the files in it whose names end with .csv
+    /// or .parquet are read in the order of their names, at most 16.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+(/[-._a-zA-Z0-9]+)*$')")
         .message("write the path from the volume's root without a leading '/', such as data/heart.csv; letters, digits, '-', '_' and '.' are allowed"))]
@@ -182,39 +183,40 @@ pub struct PersistentVolumeClaimSource {
 #[x_kube(validation = Rule::new("!has(self.thousands) || self.thousands != (has(self.decimal) ? self.decimal : '.')")
     .message("thousands and decimal must be different characters; where thousands is \".\", set decimal to \",\""))]
 pub struct CsvFormat {
-    /// Whether the first line names the columns; true if absent.
+    /// Whether the first line has the names of the columns. Default: true.
     #[serde(default = "default_true", skip_serializing_if = "is_true")]
     pub header: bool,
-    /// Names of the columns, in the order of the file. Required without a header; with a header, both must match, after rename.
+    /// Names of the columns, in the order of the file. Required if the file has no header. If it has one, the names must match it,
+    /// after rename.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub columns: Vec<String>,
-    /// New names for columns of the header: for a column without a name, such as the index that pandas writes, and for names of more
-    /// than 128 characters. All other fields use the new names.
+    /// New names for columns of the header. Needed for a column without a name, such as the index that pandas writes, and for names of
+    /// more than 128 characters. All other fields use the new names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub rename: Vec<ColumnRename>,
-    /// Texts that mean "missing", in addition to the empty text. Numbers are compared as numbers: "-999" also means "-999.0".
-    /// Requests that contain them are read in the same way.
+    /// Strings that mean "missing", in addition to the empty string. Numbers are compared as numbers: "-999" also matches "-999.0".
+    /// Requests are read in the same way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 32)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub missing: Vec<String>,
-    /// The character between fields: "," if absent.
+    /// Character between fields: ",", ";", "|" or a tab. Default: ",".
     #[serde(default = "default_delimiter", skip_serializing_if = "is_comma")]
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(validation = Rule::new("self in [',', ';', '|', '\\t']")
         .message("write one of \",\", \";\", \"|\" and \"\\t\" (a tab, in double quotes)"))]
     pub delimiter: String,
-    /// The character before the decimals of a number: "." (the default) or ",".
+    /// Decimal separator of numbers: "." or ",". Default: ".".
     #[serde(default = "default_decimal", skip_serializing_if = "is_point")]
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(validation = Rule::new("self in ['.', ',']").message("write one of \".\" and \",\""))]
     pub decimal: String,
-    /// The character between groups of three digits: ",", ".", " " (also a no-break space), "'" or "_". If absent, numbers have
-    /// no such character.
+    /// Thousands separator of numbers, between groups of three digits: ",", ".", " " (also a no-break space), "'" or "_". If absent,
+    /// numbers have no thousands separator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(validation = Rule::new("self in [',', '.', ' ', \"'\", '_']")
@@ -222,20 +224,20 @@ pub struct CsvFormat {
     pub thousands: Option<String>,
 }
 
-/// A new name for a column of the header.
+/// A new name for a column of the header. Exactly one of from and position must be set.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.from) != has(self.position)").message("exactly one of from and position must be set"))]
 pub struct ColumnRename {
-    /// The name in the header.
+    /// Name in the header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub from: Option<String>,
-    /// The position of the column, from 1.
+    /// Position of the column, starting at 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4096))]
     pub position: Option<i32>,
-    /// The new name.
+    /// New name of the column.
     #[schemars(length(min = 1, max = 128))]
     pub to: String,
 }
@@ -261,8 +263,8 @@ fn default_delimiter() -> String {
     ",".to_owned()
 }
 
-// The schema has no defaults for what may be in a list: kubectl and GitOps tools compare a list as a whole, and would find a difference in
-// every default that the API server adds.
+// The schema has no defaults for fields that may be in a list: kubectl and GitOps tools compare a list as a whole and would see a
+// difference in every default that the API server adds.
 impl CsvFormat {
     fn is_default(&self) -> bool {
         *self == Self::default()

@@ -1,4 +1,4 @@
-//! Expectations: what the data must be like before a model is trained on them, with the names and arguments of Great Expectations.
+//! Expectations that the data must meet before a model is trained on it, with the names and arguments of Great Expectations.
 
 mod arguments;
 
@@ -13,175 +13,175 @@ use crate::model_version::{
     rules::{AMOUNT, IS_AMOUNT, IS_NUMBER, IS_SHARE, NUMBER, SHARE},
 };
 
-/// One expectation of the rows of all datasets together. Its arguments are those of Great Expectations, in camel case. Texts are
-/// compared as numbers in a column of numbers. An empty text is a missing value.
+/// An expectation about the rows of all datasets together. Its arguments are those of Great Expectations, in camel case. In a numeric
+/// column, strings are compared as numbers. An empty string is a missing value.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules()))]
 pub struct Expectation {
-    /// Which expectation.
+    /// Type of the expectation.
     pub r#type: ExpectationType,
-    /// Critical, which it is if absent: rows that do not meet it are not trained on. Warning: it is reported.
+    /// What happens if the expectation is not met. Critical (the default): the data is rejected. Warning: it is reported.
     #[serde(default, skip_serializing_if = "Severity::is_critical")]
     pub severity: Severity,
-    /// The column.
+    /// Name of the column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub column: Option<String>,
-    /// The first column of a pair.
+    /// First column of a pair.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub column_a: Option<String>,
-    /// The second column of a pair.
+    /// Second column of a pair.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub column_b: Option<String>,
-    /// The columns, in their order.
+    /// Names of the columns, in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub column_list: Option<Vec<String>>,
-    /// The columns, in any order.
+    /// Names of the columns, in any order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub column_set: Option<Vec<String>>,
-    /// The position of the column, the first one being 0.
+    /// Position of the column, starting at 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 4095))]
     pub column_index: Option<i32>,
-    /// Whether columnSet names every column. Default: true.
+    /// Whether columnSet must list every column. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exact_match: Option<bool>,
-    /// The number of rows, columns or characters.
+    /// Number of rows, columns or characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
     pub value: Option<i64>,
-    /// The smallest value, a decimal number.
+    /// Smallest allowed value, as a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub min_value: Option<Decimal>,
-    /// The largest value, a decimal number.
+    /// Largest allowed value, as a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub max_value: Option<Decimal>,
-    /// Whether minValue itself is too small. Default: false.
+    /// Whether values must be greater than minValue, not equal to it. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict_min: Option<bool>,
-    /// Whether maxValue itself is too large. Default: false.
+    /// Whether values must be less than maxValue, not equal to it. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strict_max: Option<bool>,
-    /// The share of values that must be as expected, a decimal number from 0 to 1. Default: 1.
+    /// Share of the values that must meet the expectation, as a decimal number from 0 to 1. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
     pub mostly: Option<Decimal>,
-    /// The values.
+    /// Set of values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub value_set: Option<Vec<String>>,
-    /// The pairs of values.
+    /// Set of pairs of values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub value_pairs_set: Option<Vec<ValuePair>>,
-    /// Whether one of several most common values is enough. Default: false.
+    /// Whether it is enough that one of several equally common values is in the set. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ties_okay: Option<bool>,
-    /// The type of the values.
+    /// Type of the values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_type: Option<ValueType>,
-    /// The types of which the values have one.
+    /// Types that the values may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 5))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub type_list: Option<Vec<ValueType>>,
-    /// A regular expression of Rust's regex crate that matches a part of the text; ^ and $ match its ends.
+    /// Regular expression of Rust's regex crate. It may match any part of the string; ^ and $ match its ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub regex: Option<String>,
-    /// Regular expressions.
+    /// Regular expressions, as in regex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 512)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub regex_list: Option<Vec<String>>,
-    /// Whether any or all of regexList must match. Default: Any.
+    /// Whether at least one of regexList must match (Any) or all of them (All). Default: Any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub match_on: Option<MatchOn>,
-    /// The format of a date or time, with Python's directives, such as %Y-%m-%d.
+    /// Format of a date or time, with the directives of Python, such as %Y-%m-%d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 64))]
     pub strftime_format: Option<String>,
-    /// The bound, a decimal number of at least 0.
+    /// Upper bound, as a decimal number of at least 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub threshold: Option<Decimal>,
-    /// Whether values below the mean are judged too. Default: true.
+    /// Whether values below the mean are also checked. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub double_sided: Option<bool>,
-    /// The ranges of quantiles.
+    /// Quantiles, each with its range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub quantile_ranges: Option<Vec<QuantileRange>>,
-    /// Whether equal values are as expected. Default: false.
+    /// Whether equal values meet the expectation. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub or_equal: Option<bool>,
-    /// Whether equal neighbours are unexpected. Default: false.
+    /// Whether equal consecutive values violate the expectation. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strictly: Option<bool>,
-    /// Which rows are left aside: of a pair BothValuesAreMissing (default), EitherValueIsMissing or Neither; of columnList
+    /// Which rows are ignored. For a pair: BothValuesAreMissing (default), EitherValueIsMissing or Neither. For columnList:
     /// AllValuesAreMissing (default), AnyValueIsMissing or Never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore_row_if: Option<IgnoreRowIf>,
-    /// The sum, a decimal number.
+    /// Expected sum, as a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub sum_total: Option<Decimal>,
-    /// The expected share of each value. The shares add up to 1.
+    /// Expected share of each value. The shares add up to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub partition_object: Option<Vec<PartitionShare>>,
-    /// The share that all values together have that partitionObject does not name, a decimal number from 0 to 1. Default: 0.
+    /// Total share of the values that partitionObject does not list, as a decimal number from 0 to 1. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
     pub tail_weight_holdout: Option<Decimal>,
 }
 
-/// Values of two columns in one row.
+/// Values of two columns in a row.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ValuePair {
-    /// Value of columnA; missing if empty.
+    /// Value of columnA. An empty string is a missing value.
     #[schemars(length(max = 128))]
     pub a: String,
-    /// Value of columnB; missing if empty.
+    /// Value of columnB. An empty string is a missing value.
     #[schemars(length(max = 128))]
     pub b: String,
 }
 
-/// The range of a quantile.
+/// A quantile and its range. At least one of minValue and maxValue must be set.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.minValue) || has(self.maxValue)").message("at least one of minValue and maxValue must be set"))]
 pub struct QuantileRange {
-    /// The quantile, a decimal number from 0 to 1.
+    /// Quantile, as a decimal number from 0 to 1.
     #[schemars(with = "String", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
     pub quantile: Decimal,
-    /// The smallest value, a decimal number.
+    /// Smallest allowed value of the quantile, as a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub min_value: Option<Decimal>,
-    /// The largest value, a decimal number.
+    /// Largest allowed value of the quantile, as a decimal number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
@@ -195,14 +195,14 @@ pub struct PartitionShare {
     /// The value.
     #[schemars(length(min = 1, max = 128))]
     pub value: String,
-    /// Its share, a decimal number from 0 to 1.
+    /// Share of the value, as a decimal number from 0 to 1.
     #[schemars(with = "String", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
     pub weight: Decimal,
 }
 
 words! {
-    /// An expectation of Great Expectations.
+    /// A type of expectation, named as in Great Expectations.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum ExpectationType {
         /// The table has the column.
@@ -223,9 +223,9 @@ words! {
         ExpectTableRowCountToEqual,
         /// The number of rows.
         ExpectTableRowCountToBeBetween,
-        /// Values are there.
+        /// No value is missing.
         ExpectColumnValuesToNotBeNull,
-        /// Values are missing.
+        /// All values are missing.
         ExpectColumnValuesToBeNull,
         /// Every value is in a range.
         ExpectColumnValuesToBeBetween,
@@ -253,9 +253,9 @@ words! {
         ExpectColumnValuesToBeInSet,
         /// No value is in a set.
         ExpectColumnValuesToNotBeInSet,
-        /// The different values are in a set.
+        /// The distinct values are in a set.
         ExpectColumnDistinctValuesToBeInSet,
-        /// The different values are those of a set.
+        /// The distinct values are those of a set.
         ExpectColumnDistinctValuesToEqualSet,
         /// Every value of a set occurs.
         ExpectColumnDistinctValuesToContainSet,
@@ -263,9 +263,9 @@ words! {
         ExpectColumnMostCommonValueToBeInSet,
         /// No value occurs twice.
         ExpectColumnValuesToBeUnique,
-        /// The number of different values.
+        /// The number of distinct values.
         ExpectColumnUniqueValueCountToBeBetween,
-        /// The number of different values by that of all.
+        /// The number of distinct values divided by the number of all values.
         ExpectColumnProportionOfUniqueValuesToBeBetween,
         /// No combination of values occurs twice.
         ExpectCompoundColumnsToBeUnique,
@@ -277,7 +277,7 @@ words! {
         ExpectColumnValuesToNotMatchRegex,
         /// Regular expressions match.
         ExpectColumnValuesToMatchRegexList,
-        /// Texts are dates or times of a format.
+        /// Strings are dates or times in a format.
         ExpectColumnValuesToMatchStrftimeFormat,
         /// The number of characters.
         ExpectColumnValueLengthsToBeBetween,
@@ -295,10 +295,10 @@ words! {
         ExpectColumnKlDivergenceToBeLessThan,
     }
 
-    /// What an unmet expectation means.
+    /// What happens if an expectation is not met.
     #[derive(Default, JsonSchema)]
     pub enum Severity {
-        /// The data are not valid.
+        /// The data is rejected.
         #[default]
         Critical,
         /// It is reported.
@@ -316,7 +316,7 @@ words! {
         Float,
         /// Numbers.
         Float64,
-        /// Texts.
+        /// Strings.
         Str,
     }
 
@@ -329,20 +329,20 @@ words! {
         All,
     }
 
-    /// Which rows are left aside.
+    /// Which rows are ignored.
     #[derive(JsonSchema)]
     pub enum IgnoreRowIf {
-        /// Of a pair, both values are missing.
+        /// Rows in which both values of a pair are missing.
         BothValuesAreMissing,
-        /// Of a pair, a value is missing.
+        /// Rows in which a value of a pair is missing.
         EitherValueIsMissing,
-        /// None, of a pair.
+        /// No rows, for a pair.
         Neither,
-        /// Every value is missing.
+        /// Rows in which all values are missing.
         AllValuesAreMissing,
-        /// A value is missing.
+        /// Rows in which a value is missing.
         AnyValueIsMissing,
-        /// None.
+        /// No rows.
         Never,
     }
 }
@@ -368,13 +368,13 @@ impl ExpectationType {
 // === impl IgnoreRowIf ===
 
 impl IgnoreRowIf {
-    /// The word of Great Expectations, such as `both_values_are_missing`.
+    /// The value in Great Expectations, such as `both_values_are_missing`.
     pub fn snake_case(self) -> String {
         snake_case(self.as_str())
     }
 }
 
-/// Every capital letter begins a word.
+/// Converts CamelCase to snake_case. Every capital letter begins a word.
 fn snake_case(name: &str) -> String {
     let mut text = String::with_capacity(name.len() + 16);
     for letter in name.chars() {

@@ -1,7 +1,7 @@
 //! The hyper-parameters of the families.
 //!
-//! They have the names of the libraries' own interfaces for Python, in camel case. What is absent has the default that its description
-//! names: the library's own, but for the random forest.
+//! They have the names of the Python interfaces of the libraries, in camel case. A parameter that is not set has the default in its
+//! description, which is the default of the library, except for the random forest.
 
 use kube::KubeSchema;
 use modelward_wire::Decimal;
@@ -11,36 +11,36 @@ use crate::model_version::rules::{
     AMOUNT, IS_AMOUNT, IS_POSITIVE, IS_POSITIVE_SHARE, POSITIVE, POSITIVE_SHARE,
 };
 
-/// Hyper-parameters, by family. Those of a family that is not tried are refused.
+/// Hyper-parameters, by family. Those of a family that is not in families are refused.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Hyperparameters {
-    /// Of LogisticRegression.
+    /// Hyper-parameters of LogisticRegression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logistic_regression: Option<LogisticRegressionParameters>,
-    /// Of RandomForest.
+    /// Hyper-parameters of RandomForest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random_forest: Option<RandomForestParameters>,
-    /// Of XGBoost.
+    /// Hyper-parameters of XGBoost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub xgboost: Option<XGBoostParameters>,
-    /// Of LightGBM.
+    /// Hyper-parameters of LightGBM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lightgbm: Option<LightGBMParameters>,
 }
 
-/// Of logistic regression, with scikit-learn's name.
+/// Hyper-parameters of logistic regression, with the name of scikit-learn.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogisticRegressionParameters {
-    /// Inverse strength of the L2 regularisation, a decimal number. Default: 1.
+    /// Inverse strength of the L2 regularization, as a decimal number. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_POSITIVE).message(POSITIVE))]
     pub c: Option<Decimal>,
 }
 
-/// Of the random forest, with XGBoost's names: its trees are grown by XGBoost.
+/// Hyper-parameters of the random forest, with the names of XGBoost, which grows its trees.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RandomForestParameters {
@@ -48,143 +48,143 @@ pub struct RandomForestParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub n_estimators: Option<i32>,
-    /// Largest depth of a tree. Default: 12.
+    /// Maximum depth of a tree. Default: 12.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 24))]
     pub max_depth: Option<i32>,
-    /// Smallest sum of row weights in a leaf, a decimal number. Default: 1.
+    /// Minimum sum of row weights in a leaf, as a decimal number. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub min_child_weight: Option<Decimal>,
-    /// Share of the rows that each tree is grown on, a decimal number. Default: 0.632.
+    /// Share of the rows that each tree is grown on, as a decimal number. Default: 0.632.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
     pub subsample: Option<Decimal>,
-    /// Share of the features that each split chooses among, a decimal number. Default: the square root of their number.
+    /// Share of the features that each split chooses from, as a decimal number. Default: the square root of the number of features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
     pub colsample_bynode: Option<Decimal>,
-    /// Bins of a numeric feature. Default: 64.
+    /// Maximum number of bins of a numeric feature. Default: 64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 1024))]
     pub max_bin: Option<i32>,
 }
 
-/// Of XGBoost, with its own names.
+/// Hyper-parameters of XGBoost, with its own names.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct XGBoostParameters {
-    /// Number of boosting rounds; the most, in a search. Default: 100, and at most 1000 in a search.
+    /// Number of boosting rounds; in a search, the maximum. Default: 100, or at most 1000 in a search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub n_estimators: Option<i32>,
-    /// Step size of each round, a decimal number. Default: 0.3.
+    /// Step size of each round, as a decimal number. Default: 0.3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
     pub learning_rate: Option<Decimal>,
-    /// Largest depth of a tree. Default: 6.
+    /// Maximum depth of a tree. Default: 6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 24))]
     pub max_depth: Option<i32>,
-    /// Smallest sum of second derivatives in a leaf, a decimal number. Default: 1.
+    /// Minimum sum of second derivatives in a leaf, as a decimal number. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub min_child_weight: Option<Decimal>,
-    /// Smallest gain of a split, a decimal number. Default: 0.
+    /// Minimum gain of a split, as a decimal number. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub gamma: Option<Decimal>,
-    /// Share of the rows that each tree is grown on, a decimal number. Default: 1.
+    /// Share of the rows that each tree is grown on, as a decimal number. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
     pub subsample: Option<Decimal>,
-    /// Share of the features that each tree is grown on, a decimal number. Default: 1.
+    /// Share of the features that each tree is grown on, as a decimal number. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
     pub colsample_bytree: Option<Decimal>,
-    /// Strength of the L1 regularisation of leaves, a decimal number. Default: 0.
+    /// Strength of the L1 regularization of leaves, as a decimal number. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub reg_alpha: Option<Decimal>,
-    /// Strength of the L2 regularisation of leaves, a decimal number. Default: 1.
+    /// Strength of the L2 regularization of leaves, as a decimal number. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub reg_lambda: Option<Decimal>,
-    /// Bins of a numeric feature. Default: 256.
+    /// Maximum number of bins of a numeric feature. Default: 256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 1024))]
     pub max_bin: Option<i32>,
 }
 
-/// Of LightGBM, with its own names.
+/// Hyper-parameters of LightGBM, with its own names.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LightGBMParameters {
-    /// Number of boosting rounds; the most, in a search. Default: 100, and at most 1000 in a search.
+    /// Number of boosting rounds; in a search, the maximum. Default: 100, or at most 1000 in a search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub n_estimators: Option<i32>,
-    /// Step size of each round, a decimal number. Default: 0.1.
+    /// Step size of each round, as a decimal number. Default: 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
     pub learning_rate: Option<Decimal>,
-    /// Most leaves of a tree. Default: 31.
+    /// Maximum number of leaves of a tree. Default: 31.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 4096))]
     pub num_leaves: Option<i32>,
-    /// Largest depth of a tree; -1 is no limit. Default: -1.
+    /// Maximum depth of a tree; -1 means no limit. Default: -1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1, max = 63))]
     pub max_depth: Option<i32>,
-    /// Fewest rows of a leaf. Default: 20.
+    /// Minimum number of rows in a leaf. Default: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub min_data_in_leaf: Option<i32>,
-    /// Smallest sum of second derivatives in a leaf, a decimal number. Default: 0.001.
+    /// Minimum sum of second derivatives in a leaf, as a decimal number. Default: 0.001.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub min_sum_hessian_in_leaf: Option<Decimal>,
-    /// Smallest gain of a split, a decimal number. Default: 0.
+    /// Minimum gain of a split, as a decimal number. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub min_gain_to_split: Option<Decimal>,
-    /// Share of the rows that a tree is grown on, drawn anew each round, a decimal number. Default: 1.
+    /// Share of the rows that each tree is grown on, as a decimal number. The rows are drawn again in each round. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
     pub bagging_fraction: Option<Decimal>,
-    /// Share of the features that each tree is grown on, a decimal number. Default: 1.
+    /// Share of the features that each tree is grown on, as a decimal number. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_POSITIVE_SHARE).message(POSITIVE_SHARE))]
     pub feature_fraction: Option<Decimal>,
-    /// Strength of the L1 regularisation of leaves, a decimal number. Default: 0.
+    /// Strength of the L1 regularization of leaves, as a decimal number. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub lambda_l1: Option<Decimal>,
-    /// Strength of the L2 regularisation of leaves, a decimal number. Default: 0.
+    /// Strength of the L2 regularization of leaves, as a decimal number. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub lambda_l2: Option<Decimal>,
-    /// Whether each split draws one threshold a feature instead of trying all. Default: false.
+    /// Whether each split draws one random threshold for each feature instead of trying all thresholds. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_trees: Option<bool>,
-    /// Bins of a numeric feature. Default: 255.
+    /// Maximum number of bins of a numeric feature. Default: 255.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 1024))]
     pub max_bin: Option<i32>,

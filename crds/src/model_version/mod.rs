@@ -1,12 +1,12 @@
-//! `ModelVersion`: one immutable version of a model.
+//! `ModelVersion`: an immutable version of a model.
 //!
-//! | part | what it describes |
+//! | module | what it describes |
 //! |---|---|
-//! | `spec` | the whole, and where the version comes from |
+//! | `spec` | the whole spec, and where the version comes from |
 //! | `training`, `data`, `columns`, `expectations`, `transforms`, `hyperparameters`, `decision`, `search`, `ensemble`, `validation` | how it is trained |
 //! | `custom_trainer` | an image that trains in place of the trainer |
-//! | `artifact` | a bundle that exists, or a model that is imported |
-//! | `serving`, `monitoring`, `retraining` | what happens once it serves |
+//! | `artifact` | an existing bundle, or a model to import |
+//! | `serving`, `monitoring`, `retraining` | how it is served, monitored and retrained |
 //! | `status` | what the operator reports |
 
 mod artifact;

@@ -1,4 +1,4 @@
-//! What a new version is trained on when a version drifts.
+//! What a new version is trained on when a version drifts, and how it is promoted.
 
 use kube::KubeSchema;
 use modelward_wire::Decimal;
@@ -9,7 +9,7 @@ use crate::model_version::{
     rules::{IS_MARGIN, MARGIN, default_margin, default_true},
 };
 
-/// The data that a new version is trained on, and how it is promoted.
+/// Data that a new version is trained on, and how the new version is promoted.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RetrainingSpec {
@@ -22,8 +22,8 @@ pub struct RetrainingSpec {
     #[serde(default = "default_true")]
     pub include_training_data: bool,
 
-    /// Minimum number of rows that this version was not trained on: rows of the new data that repeat known ones do not count. With
-    /// fewer, an alert is raised instead.
+    /// Minimum number of rows that this version was not trained on. Rows of the new data that repeat known rows do not count. With
+    /// fewer rows, an alert is raised instead.
     #[serde(default = "default_minimum_new_rows")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub minimum_new_rows: i64,
@@ -33,13 +33,13 @@ pub struct RetrainingSpec {
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub minimum_rows_of_each_class: i64,
 
-    /// Whether the approval of the retraining also covers the promotion of the new version once its gates pass. Otherwise its
-    /// promotion is proposed as a separate action.
+    /// Whether the approval of the retraining also covers the promotion of the new version once its gates pass. If false, the promotion
+    /// is proposed as a separate action.
     #[serde(default = "default_true")]
     pub serve_when_gates_pass: bool,
 
-    /// How much worse than the version that serves the new one may be: the lower bound of the difference in the selecting
-    /// metric must be at or above minus this decimal number.
+    /// Margin by which the new version may be worse than the version that serves, as a decimal number: the lower bound of the
+    /// difference in the selecting metric must be at or above minus this margin.
     #[serde(default = "default_margin")]
     #[schemars(with = "String", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_MARGIN).message(MARGIN))]

@@ -1,4 +1,4 @@
-//! Patterns and messages of rules, and defaults, that several parts of the spec have.
+//! Patterns and messages of validation rules, and defaults, that several parts of the spec use.
 
 use modelward_wire::Decimal;
 
@@ -42,7 +42,7 @@ pub(super) fn default_margin() -> Decimal {
 }
 
 pub(super) fn decimal(text: &'static str) -> Decimal {
-    // A constant of this folder, and a test parses each.
+    // A constant of this folder. A test parses each of them.
     text.parse()
         .unwrap_or_else(|_| unreachable!("{text} is a decimal number"))
 }

@@ -3,21 +3,21 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A search over the hyper-parameters of all families that the spec does not set, on the folds of the first repeat.
+/// A search over the hyper-parameters that the spec does not set, for all families, on the folds of the first repeat.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SearchSpec {
-    /// Number of trials over all families. The first one of each family has the parameters of the spec and the defaults; a smaller number than there
-    /// are families means one for each.
+    /// Number of trials over all families. The first trial of each family uses the parameters of the spec and the defaults. If there
+    /// are fewer trials than families, each family gets one.
     #[serde(default = "default_trials")]
     #[schemars(range(min = 1, max = 1000))]
     pub trials: i32,
-    /// Seed of the proposals.
+    /// Seed of the search.
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub seed: i64,
-    /// No fold is fitted after this many seconds, except for the first trial of each family. A search that this ended cannot be repeated, and its bundle
-    /// says so.
+    /// Time limit in seconds. After it, no further fold is fitted, except for the first trial of each family. A search that the limit
+    /// ended cannot be repeated, and its bundle says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
     pub time_limit_seconds: Option<i32>,

@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServingSpec {
-    /// Number of Pods that serve the model. An autoscaler chooses within the bounds.
+    /// Bounds on the number of Pods that serve the model. An autoscaler chooses the number within the bounds.
     #[serde(default)]
     pub replicas: ReplicaBounds,
 
-    /// Who may request predictions. There is no default: open access has to be chosen explicitly.
+    /// Who may request predictions. There is no default: open access must be chosen explicitly.
     pub access: Access,
 
-    /// Target of the autoscaler: mean CPU utilization as a percentage of the request.
+    /// Target of the autoscaler: average CPU utilization as a percentage of the CPU request.
     #[serde(default = "default_target_cpu")]
     #[schemars(range(min = 10, max = 100))]
     pub target_cpu_utilization_percent: i32,
@@ -63,10 +63,10 @@ words! {
     quantity(has(self.requests.cpu) ? self.requests.cpu : '100m').compareTo(quantity(self.limits.cpu)) <= 0")
     .message("requests.cpu (100m where it is absent) must be at most limits.cpu"))]
 pub struct ResourceBounds {
-    /// Resource requests. Defaults: cpu 100m, memory 64Mi.
+    /// Resource requests. Default: cpu 100m, memory 64Mi.
     #[serde(default)]
     pub requests: ResourceAmounts,
-    /// Resource limits. Defaults: no cpu limit, memory 512Mi.
+    /// Resource limits. Default: no cpu limit, memory 512Mi.
     #[serde(default)]
     pub limits: ResourceAmounts,
 }
@@ -75,13 +75,13 @@ pub struct ResourceBounds {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResourceAmounts {
-    /// CPUs: "2", or in thousandths, "250m".
+    /// Number of CPUs, such as "2", or thousandths of a CPU, such as "250m".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 12))]
     #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,9}m?$')")
         .message("write whole processors, \"2\", or thousandths of one, \"250m\""))]
     pub cpu: Option<String>,
-    /// Bytes with a binary suffix: "256Mi", "2Gi".
+    /// Bytes with a binary suffix, such as "256Mi" or "2Gi".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 12))]
     #[x_kube(validation = Rule::new("self.matches('^[1-9][0-9]{0,9}(Ki|Mi|Gi)$')")

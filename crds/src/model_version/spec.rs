@@ -12,9 +12,9 @@ use crate::{
     reference::{ActionReference, VersionReference},
 };
 
-/// A version of a model: where its data comes from, how it is trained and gated, and how it is served.
+/// Spec of a version of a model: where its data comes from, how it is trained and gated, and how it is served.
 ///
-/// The fields `model`, `source` and `provenance` are immutable; create a new version instead. Settings for serving, monitoring and
+/// The fields `model`, `source` and `provenance` are immutable; create a new version instead. The settings for serving, monitoring and
 /// retraining may be changed at any time.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
@@ -29,16 +29,16 @@ use crate::{
     status = "ModelVersionStatus",
     derive = "PartialEq",
     selectable = ".spec.model",
-    doc = "One version of a tabular model: its data, its training, its gates, and how it is served.",
-    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", description = "The model that this is a version of"),
-    printcolumn(name = "Family", type_ = "string", json_path = ".status.family", description = "The family that was selected"),
-    printcolumn(name = "Metric", type_ = "string", json_path = ".status.score", description = "The selecting metric: mean over the folds"),
-    printcolumn(name = "Role", type_ = "string", json_path = ".status.role", description = "The role of the version in its model"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether nothing is left to do"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready or not"),
-    printcolumn(name = "Percent", type_ = "integer", json_path = ".status.fitAttempt.percent", description = "How much of a running training is done, in steps of 10 per cent"),
+    doc = "A version of a tabular model: its data, its training, its gates, and how it is served.",
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model", description = "Name of the model"),
+    printcolumn(name = "Family", type_ = "string", json_path = ".status.family", description = "Family of the selected candidate"),
+    printcolumn(name = "Metric", type_ = "string", json_path = ".status.score", description = "Selecting metric, as the mean over the folds"),
+    printcolumn(name = "Role", type_ = "string", json_path = ".status.role", description = "Role of the version in its model"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Status of the Ready condition"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Reason of the Ready condition"),
+    printcolumn(name = "Percent", type_ = "integer", json_path = ".status.fitAttempt.percent", description = "Progress of a running training in percent, in steps of 10"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "In words", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", description = "Message of the Ready condition", priority = 1),
     printcolumn(name = "Bundle", type_ = "string", json_path = ".status.bundle.digest", description = "Digest of the bundle", priority = 1),
     validation = Rule::new("self.metadata.name.size() <= 45 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("the name must be at most 45 lower-case letters, digits and '-', starting with a letter: names of Jobs are made from it"),
@@ -66,45 +66,46 @@ use crate::{
 #[x_kube(validation = Rule::new("!has(self.retraining) || !has(self.source.artifact) || has(self.source.artifact.bundle)")
     .message("an imported model has no training that could be repeated: remove retraining, and import its successor as a new ModelVersion"))]
 pub struct ModelVersionSpec {
-    /// Name of the model that this is a version of. All versions of a model share one Service of this name. Immutable.
+    /// Name of the model. All versions of a model share one Service of this name. Immutable.
     #[schemars(length(min = 1, max = 40))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("write lower-case letters, digits and '-', starting with a letter: the model's Service has this name"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("model is immutable; create a new ModelVersion instead"))]
     pub model: String,
 
-    /// How the version is obtained. Immutable, so that the version that serves is the one that was trained and approved.
+    /// Where the version comes from. Immutable, so that the version that serves is the one that was trained and approved.
     #[x_kube(validation = Rule::new("self == oldSelf").message("source is immutable; create a new ModelVersion instead"))]
     pub source: Source,
 
     /// How the version is served once it has passed its gates.
     pub serving: ServingSpec,
 
-    /// How its traffic is monitored for drift.
+    /// How the traffic of the version is monitored for drift.
     #[serde(default)]
     pub monitoring: MonitoringSpec,
 
-    /// The data that a new version is trained on when this one drifts. If absent, drift only raises an alert.
+    /// Data that a new version is trained on when this version drifts, and how the new version is promoted. If absent, drift only
+    /// raises an alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retraining: Option<RetrainingSpec>,
 
-    /// The action that created this version. Set by the operator; immutable.
+    /// Action that created this version. Set by the operator. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("provenance is immutable; create a new ModelVersion instead"))]
     pub provenance: Option<Provenance>,
 }
 
-/// The action that created a version.
+/// Action that created a version.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Provenance {
-    /// The RemediationAction.
+    /// RemediationAction that created the version.
     pub action: ActionReference,
-    /// The version that it was derived from.
+    /// Version from which this version was derived.
     pub parent: VersionReference,
 }
 
-/// How a version is obtained: exactly one of these.
+/// Where a version comes from. Exactly one of the fields must be set.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("has(self.training) != has(self.artifact)").message("exactly one of training and artifact must be set"))]
@@ -121,7 +122,7 @@ pub struct Source {
 // === impl Source ===
 
 impl Source {
-    /// Everything that is read from the places of datasets, in the order in which Jobs number it.
+    /// All datasets that are read, in the order in which Jobs number them.
     pub fn datasets(&self) -> impl Iterator<Item = &Dataset> {
         let training = self.training.iter().flat_map(TrainingSource::datasets);
         training.chain(

@@ -1,4 +1,4 @@
-//! A training: its data, what is tried, and what the result is compared with.
+//! A training: its data, the candidates, and what the result is compared with.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
@@ -20,7 +20,7 @@ use crate::model_version::{
     validation::{Gate, MetricName, ValidationSpec},
 };
 
-/// A training: data, target, features, and how the result is selected and gated.
+/// A training: its data, target and features, and how a candidate is selected and gated.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("!has(self.exclude) || !(self.target.column in self.exclude)")
@@ -70,7 +70,7 @@ use crate::model_version::{
 #[x_kube(validation = Rule::new("!has(self.customTrainer) || (has(self.validation.heldOut) && self.validation.repeats == 1)")
     .message("customTrainer is measured on rows that it does not get; set validation.heldOut, such as {fraction: \"0.2\"}, and validation.repeats: 1"))]
 pub struct TrainingSource {
-    /// The rows to train on.
+    /// Rows to train on.
     pub dataset: Dataset,
 
     /// Further datasets to train on, with the same columns.
@@ -79,17 +79,17 @@ pub struct TrainingSource {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub additional_datasets: Vec<NamedDataset>,
 
-    /// The snapshot of these datasets, if they were already read and accepted: the datasets are not read again.
+    /// Digest of the snapshot of these datasets, if they have already been read and accepted. The datasets are then not read again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::optional_digest")]
     pub snapshot: Option<Digest>,
 
-    /// The column to predict and when it counts as class 1.
+    /// Column to predict, and which of its values are class 1.
     pub target: Target,
 
-    /// Features that cannot be inferred completely. All other columns, except the target, excluded ones and those of
-    /// validation.groupBy, validation.timeSplit and weights.column, are features too: Numeric if every value is a number, Categorical if most values are words. A column that mixes numbers and words,
-    /// at least half of them numbers, has to be listed.
+    /// Features that cannot be inferred completely. All other columns are features too, except the target, the columns in exclude, and
+    /// the columns of validation.groupBy, validation.timeSplit and weights.column. They are Numeric if every value is a number, and
+    /// Categorical if most values are words. A column that mixes numbers and words, at least half of them numbers, must be listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
@@ -101,59 +101,59 @@ pub struct TrainingSource {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub exclude: Vec<String>,
 
-    /// What the rows must be like, in the terms of Great Expectations. What a Critical one finds makes the data invalid.
+    /// Expectations that the rows must meet, in the terms of Great Expectations. If a Critical expectation is not met, the data is
+    /// rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub expectations: Vec<Expectation>,
 
-    /// Columns that are made of features before a family sees them, in this order. Each is fitted on the training rows of a fold alone and
-    /// kept in the bundle.
+    /// Transforms that compute columns from features before a family is fitted, in this order. In each fold they are fitted on the
+    /// training rows only. The bundle stores them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub transforms: Vec<TransformSpec>,
 
-    /// What is predicted: Binary, the probability of class 1 of two.
+    /// What is predicted. Binary: the probability of class 1 of two classes.
     #[serde(default)]
     pub task: Task,
 
-    /// Families to try. The best one by selectBy is selected.
+    /// Families of models to try. The best one by selectBy is selected.
     #[serde(default = "default_families")]
     #[schemars(length(min = 1, max = 4))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub families: Vec<Family>,
 
-    /// An image that trains in place of the families. It is measured by the trainer, on the rows of validation.heldOut.
+    /// Image that trains in place of the families. The trainer measures its model on the rows of validation.heldOut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_trainer: Option<Box<CustomTrainer>>,
 
-    /// Hyper-parameters of the families. What is absent has its default.
+    /// Hyper-parameters of the families. Parameters that are not set have their defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hyperparameters: Option<Box<Hyperparameters>>,
 
-    /// A search over hyper-parameters. If absent, each family is tried once.
+    /// Search over hyper-parameters. If absent, each family is tried once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchSpec>,
 
-    /// An ensemble of the candidates, as one more candidate. If absent, a single model is selected.
+    /// Ensemble of the candidates, as an additional candidate. If absent, a single model is selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ensemble: Option<EnsembleSpec>,
 
-    /// How much rows count when a model is fitted. If absent, all count the same. Metrics count every row once.
+    /// How much each row counts when a model is fitted. If absent, all rows count the same. Metrics count every row once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightSpec>,
 
-    /// How candidates are evaluated: repeated stratified folds, of rows or of groups of rows.
+    /// How candidates are evaluated: with repeated stratified folds of rows or of groups of rows, or with blocks in the order of time.
     #[serde(default)]
     pub validation: ValidationSpec,
 
-    /// The metric that selects among candidates: Accuracy, Precision, Recall, F1, RocAuc, LogLoss, Brier, PrAuc, Mcc or
-    /// BalancedAccuracy.
+    /// Metric that candidates are selected by: Accuracy, Precision, Recall, F1, RocAuc, LogLoss, Brier, PrAuc, Mcc or BalancedAccuracy.
     #[serde(default)]
     pub select_by: MetricName,
 
-    /// How scores become probabilities: None, Platt or Isotonic, learnt from rows that the scoring model was not fitted on.
+    /// How scores become probabilities: None, Platt or Isotonic. It is learned from rows that the scoring model was not fitted on.
     #[serde(default)]
     pub calibration: CalibrationMethod,
 
@@ -161,35 +161,36 @@ pub struct TrainingSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<ThresholdSpec>,
 
-    /// Bounds that the selected candidate must meet before it may serve.
+    /// Bounds on metrics that the selected candidate must meet before it may serve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
     pub gates: Vec<Gate>,
 
-    /// A version (the champion) that this one must not be worse than.
+    /// Version (the champion) that this version must not be worse than.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_worse_than: Option<Champion>,
 
-    /// The window that later traffic is compared with. If absent, traffic is compared with the training data.
+    /// Accepted window that later traffic is compared with. If absent, traffic is compared with the training data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<AcceptedWindow>,
 }
 
-/// A version that another one is compared with, on the same rows.
+/// A version that a new version is compared with on the same rows.
 ///
-/// The new version passes if the lower bound (5%) of the difference in selectBy, pooled over the folds, by a paired bootstrap, is at or above minus
-/// the margin: over all rows, and separately over the rows that the champion was not trained on.
+/// The new version passes if the 5% lower bound of the difference in selectBy is at or above minus the margin: on all rows, and
+/// separately on the rows that the champion was not trained on. The difference is pooled over the folds, and the bound is from a paired
+/// bootstrap.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Champion {
-    /// Name of its ModelVersion, for display.
+    /// Name of the ModelVersion, for display.
     #[schemars(length(min = 1, max = 45), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub version: String,
-    /// Its bundle.
+    /// Digest of its bundle.
     #[schemars(schema_with = "crate::schema::digest")]
     pub bundle: Digest,
-    /// The margin, a decimal number.
+    /// Margin by which the new version may be worse, as a decimal number.
     #[serde(default = "default_margin")]
     #[schemars(with = "String", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_MARGIN).message(MARGIN))]
@@ -200,10 +201,10 @@ pub struct Champion {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AcceptedWindow {
-    /// Digest of its bins and counts in the ledger.
+    /// Digest of the bins and counts of the window in the ledger.
     #[schemars(schema_with = "crate::schema::digest")]
     pub counts: Digest,
-    /// Number of its rows.
+    /// Number of rows in the window.
     #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
     pub rows: i64,
     /// Start of the window.
@@ -224,22 +225,22 @@ words! {
     }
 }
 
-/// How much rows count when a model is fitted.
+/// How much each row counts when a model is fitted.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(validation = Rule::new("!has(self.positive) || self.classes == 'Equal'")
     .message("positive sets the weight of class 1; leave classes out, or remove positive"))]
 pub struct WeightSpec {
-    /// Equal, or Balanced: both classes count the same in sum.
+    /// Weights of the classes: Equal, or Balanced, which gives both classes the same total weight.
     #[serde(default)]
     pub classes: ClassWeights,
-    /// How many times a row of class 1 counts, a decimal number; a row of class 0 counts once.
+    /// How many times a row of class 1 counts, as a decimal number. A row of class 0 counts once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_POSITIVE).message(POSITIVE))]
     pub positive: Option<Decimal>,
-    /// A column of numbers of at least 0, the weight of each row; it is multiplied with the weight of the row's class. It is not a
-    /// feature, and every row must have a value.
+    /// Column with the weight of each row, a number of at least 0. It is multiplied by the weight of the row's class. The column is not
+    /// a feature, and every row must have a value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub column: Option<String>,
@@ -252,7 +253,7 @@ words! {
         /// Every row counts the same.
         #[default]
         Equal,
-        /// A row counts as many times as the other class has rows for each of its own, so that both classes count the same in sum.
+        /// The rows of a class are weighted by the inverse of their number, so that both classes have the same total weight.
         Balanced,
     }
 }
@@ -261,7 +262,7 @@ words! {
     /// The family of a selected candidate.
     #[derive(JsonSchema)]
     pub enum SelectedFamily {
-        /// L2-regularised logistic regression.
+        /// L2-regularized logistic regression.
         LogisticRegression,
         /// Random forest, grown by XGBoost.
         RandomForest,
@@ -276,7 +277,7 @@ words! {
     /// A family of models.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum Family: SelectedFamily {
-        /// L2-regularised logistic regression on imputed, one-hot encoded and standardised features.
+        /// L2-regularized logistic regression on imputed, one-hot encoded and standardized features.
         LogisticRegression,
         /// Random forest, grown by XGBoost.
         RandomForest,
@@ -297,7 +298,7 @@ impl TrainingSource {
         std::iter::once(&self.dataset).chain(self.additional_datasets.iter().map(|named| &named.dataset))
     }
 
-    /// The columns that say something of each row and are neither features nor the target, each with the field that names it.
+    /// The columns that describe rows and are neither features nor the target, each with the field that names it.
     pub fn row_columns(&self) -> impl Iterator<Item = (&'static str, &String)> {
         let weight = self.weights.as_ref().and_then(|weights| weights.column.as_ref());
         let fields = [
@@ -313,7 +314,7 @@ impl TrainingSource {
             .filter_map(|(field, column)| Some((field, column?)))
     }
 
-    /// Whether a calibration, a threshold or the weights of an ensemble are learnt from scores.
+    /// Whether a calibration, a threshold or the weights of an ensemble are learned from scores.
     pub fn learns_from_scores(&self) -> bool {
         let is_given = |threshold: &ThresholdSpec| threshold.value.is_some();
         self.calibration != CalibrationMethod::None
@@ -321,11 +322,11 @@ impl TrainingSource {
             || self.ensemble.is_some()
     }
 
-    /// How many folds a metric is the mean of, over all repeats.
+    /// The number of folds, over all repeats, that a metric is the mean of.
     pub fn measured_folds(&self) -> usize {
         let count = |number: i32| usize::try_from(number).unwrap_or(0);
         let folds = count(self.validation.folds) * count(self.validation.repeats);
-        // In the order of time, the first fold has no earlier one to learn from and is not measured.
+        // In the order of time, the first fold has no earlier fold to learn from and is not measured.
         let learns_in_time = self.validation.time_split.is_some() && self.learns_from_scores();
         folds.saturating_sub(usize::from(learns_in_time))
     }

@@ -1,4 +1,4 @@
-//! Declared transforms: columns that are made of features before a family sees them.
+//! Declared transforms: columns that are computed from features before a family is fitted.
 
 mod arguments;
 
@@ -13,86 +13,88 @@ use crate::model_version::{
     transforms::arguments::rules,
 };
 
-/// A transform: it makes a column, named as the transform, of one or two features or columns of earlier transforms. It is fitted on the
-/// training rows of each fold, before the family.
+/// A transform. It computes a column from one or two features or columns of earlier transforms. In each fold, it is fitted on the
+/// training rows before the family is fitted.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(extend("x-kubernetes-validations" = rules()))]
 pub struct TransformSpec {
-    /// Name of the transform and of the column that it makes. Not the name of a column of the data.
+    /// Name of the transform and of its column. It must not be the name of a column of the data.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z][A-Za-z0-9_-]*$"))]
     pub name: String,
-    /// Which transform.
+    /// Type of the transform.
     pub r#type: TransformType,
-    /// The column that it reads: a feature, or the name of an earlier transform.
+    /// Column to read: a feature, or the name of an earlier transform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub column: Option<String>,
-    /// The first column of a pair: the numerator of a Ratio, a factor of a Product.
+    /// First column of a pair: the numerator of a Ratio, or a factor of a Product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub column_a: Option<String>,
-    /// The second column of a pair: the denominator of a Ratio, a factor of a Product.
+    /// Second column of a pair: the denominator of a Ratio, or a factor of a Product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub column_b: Option<String>,
-    /// Whether the columns that it reads stay: for the family, and for later transforms. Otherwise, and if absent, its own column replaces them.
+    /// Whether the columns that the transform reads stay available to the family and to later transforms. If false or absent, the new
+    /// column replaces them.
     #[serde(default, skip_serializing_if = "crate::fields::is_false")]
     pub keep: bool,
-    /// What stands for a missing value: the Median, Mean or Mode of the training rows, or a Constant.
+    /// Replacement for missing values: the Median, Mean or Mode of the training rows, or a Constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<ImputeStrategy>,
-    /// The Constant: a number in a column of numbers, a category otherwise. A category that the column does not have is added to it.
+    /// Value for the strategy Constant: a number for a numeric column, otherwise a category. A category that the column does not have
+    /// is added to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub value: Option<String>,
-    /// Whether a second column, NAME.missing, is 1 where the value was missing and 0 elsewhere. Default: false.
+    /// Whether to add a column NAME.missing, which is 1 if the value was missing and 0 otherwise. Default: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub indicator: Option<bool>,
-    /// The categories from the lowest to the highest, all of them. If absent, they have the order of the feature's categories.
+    /// All categories, from the lowest to the highest. If absent, the order of the feature's categories is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 128)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub order: Option<Vec<String>>,
-    /// How many rows of the overall rate each category is given, a decimal number of at least 0. If absent, the variances decide (empirical
-    /// Bayes).
+    /// Number of rows that the overall rate counts for in each category, as a decimal number of at least 0. If absent, it is computed
+    /// from the variances (empirical Bayes).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub smoothing: Option<Decimal>,
-    /// What is added before the logarithm, a decimal number of at least 0. Default: 0.
+    /// Number that is added before the logarithm is taken, as a decimal number of at least 0. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_AMOUNT).message(AMOUNT))]
     pub offset: Option<Decimal>,
-    /// Smaller values become this one, a decimal number.
+    /// Lower bound, as a decimal number. Smaller values are set to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub min_value: Option<Decimal>,
-    /// Greater values become this one, a decimal number.
+    /// Upper bound, as a decimal number. Greater values are set to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 26))]
     #[x_kube(validation = Rule::new(IS_NUMBER).message(NUMBER))]
     pub max_value: Option<Decimal>,
-    /// Values below this quantile of the training rows become it, a decimal number from 0 to 1.
+    /// Lower bound, as a quantile of the training rows: a decimal number from 0 to 1. Smaller values are set to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
     pub min_quantile: Option<Decimal>,
-    /// Values above this quantile of the training rows become it, a decimal number from 0 to 1.
+    /// Upper bound, as a quantile of the training rows: a decimal number from 0 to 1. Greater values are set to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 14))]
     #[x_kube(validation = Rule::new(IS_SHARE).message(SHARE))]
     pub max_quantile: Option<Decimal>,
-    /// Number of bins that are learnt from the training rows; fewer where bounds are equal.
+    /// Number of bins to learn from the training rows. There are fewer if bounds are equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 64))]
     pub bins: Option<i32>,
-    /// Whether learnt bins have equally many rows (Quantile, the default) or are equally wide (Uniform).
+    /// How bins are learned: Quantile (the default), with about the same number of rows in each, or Uniform, with equal widths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binning: Option<Binning>,
-    /// The bounds between bins, ascending decimal numbers, in place of learnt ones. A bound belongs to the bin above it.
+    /// Bounds between bins, as ascending decimal numbers, instead of learned bins. A bound belongs to the bin above it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<String>>", length(min = 1, max = 63), inner(length(max = 26), regex(pattern = Decimal::PATTERN)))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -100,16 +102,16 @@ pub struct TransformSpec {
 }
 
 words! {
-    /// A kind of declared transform.
+    /// A type of transform.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum TransformType {
-        /// A value in place of missing ones.
+        /// Replaces missing values.
         Impute,
-        /// A number less the mean, by the standard deviation.
+        /// The number minus the mean, divided by the standard deviation.
         Standardize,
         /// A column of 0 and 1 for each category, named NAME=CATEGORY.
         OneHot,
-        /// The place of the category in its order, from 0.
+        /// The position of the category in the order of categories, starting at 0.
         Ordinal,
         /// The rate of class 1 among training rows of the category, cross-fitted.
         TargetEncode,
@@ -117,36 +119,36 @@ words! {
         FrequencyEncode,
         /// The natural logarithm.
         Log,
-        /// Bounds that no value passes.
+        /// The number, limited by a lower and an upper bound.
         Clip,
-        /// The interval in which a number lies, as a category.
+        /// The interval that contains the number, as a category.
         Bins,
-        /// One number by another.
+        /// One number divided by another.
         Ratio,
-        /// One number times another.
+        /// One number multiplied by another.
         Product,
     }
 
-    /// What stands for a missing value: the Median, Mean or Mode of the training rows, or a Constant.
+    /// What replaces missing values: the Median, Mean or Mode of the training rows, or a Constant.
     #[derive(JsonSchema)]
     pub enum ImputeStrategy {
         /// The median of the training rows.
         Median,
         /// The mean of the training rows.
         Mean,
-        /// The most frequent value of the training rows; of equally frequent ones the smallest number or the first category.
+        /// The most frequent value of the training rows. Of equally frequent values, the smallest number or the first category.
         Mode,
         /// A given value.
         Constant,
     }
 
-    /// How bins are learnt: with equally many rows (Quantile, the default) or equally wide (Uniform).
+    /// How bins are learned: with about the same number of rows in each (Quantile, the default), or with equal widths (Uniform).
     #[derive(Default, JsonSchema)]
     pub enum Binning {
-        /// Each has about as many training rows.
+        /// Each bin has about the same number of training rows.
         #[default]
         Quantile,
-        /// Each is as wide.
+        /// All bins have the same width.
         Uniform,
     }
 }
@@ -154,7 +156,7 @@ words! {
 // === impl TransformSpec ===
 
 impl TransformSpec {
-    /// The columns that it reads, in order.
+    /// The columns that the transform reads, in order.
     pub fn inputs(&self) -> impl Iterator<Item = &String> {
         [&self.column, &self.column_a, &self.column_b]
             .into_iter()

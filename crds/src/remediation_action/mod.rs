@@ -1,4 +1,4 @@
-//! `RemediationAction`: one proposed change to what runs.
+//! `RemediationAction`: a proposed change to what runs.
 
 mod decision;
 mod plan;

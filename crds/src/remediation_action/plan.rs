@@ -15,18 +15,19 @@ use crate::{
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionPlan {
-    /// The sha256 of `content`. A decision names it and does not apply to any other plan.
+    /// The sha256 of `content`. A decision names this digest and does not apply to any other plan.
     #[schemars(schema_with = "crate::schema::digest")]
     pub digest: Digest,
-    /// Format of `content`.
+    /// Version of the format of `content`.
     #[schemars(range(min = 1, max = 1000))]
     pub plan_format: i32,
-    /// Increases with each plan of the model, so that returning to earlier routes does not restore earlier approvals.
+    /// Sequence number of the plan. It increases with each plan of the model, so that returning to earlier routes does not restore
+    /// earlier approvals.
     #[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))]
     pub plan_sequence: i64,
-    /// The risk, by the operator's configuration.
+    /// Risk of the action, by the operator's configuration.
     pub risk: Risk,
-    /// Number of different users who have to approve it.
+    /// Number of different users who must approve the plan.
     #[schemars(range(min = 0, max = 8))]
     pub approvals_required: i32,
     /// Users whose approval does not count: those who created or changed the version that would be promoted or retrained. They
@@ -35,49 +36,49 @@ pub struct ActionPlan {
     #[schemars(length(max = 32), inner(length(min = 1, max = 512)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub excluded_approvers: Vec<String>,
-    /// When the plan expires.
+    /// Time at which the plan expires.
     pub not_after: Time,
-    /// What would be done, as text.
+    /// Human-readable summary of what would be done.
     #[schemars(length(min = 1, max = 16384))]
     pub summary: String,
-    /// The content that the digest is computed over: canonical JSON.
+    /// Content of the plan as canonical JSON. The digest is computed from it.
     #[schemars(length(min = 2, max = 65536))]
     pub content: String,
-    /// The routes that serve now.
+    /// Routes that serve now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
     pub present_routes: Vec<PlannedRoute>,
-    /// The routes that would serve afterwards. A version that has not been trained yet is not listed.
+    /// Routes that would serve after the action. A version that has not been trained yet is not listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["version".into()]))]
     pub planned_routes: Vec<PlannedRoute>,
-    /// The snapshot that a RetrainModel would train on.
+    /// Snapshot that a RetrainModel would train on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<ArtifactStatus>,
-    /// The files that its rows were read from.
+    /// Files that the rows of the snapshot were read from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub sources: Vec<SourceStatus>,
-    /// The reference that later traffic would be compared with.
+    /// Reference that later traffic would be compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<PlannedReference>,
-    /// The training of a RetrainModel, and the gates that its result must pass before it may serve.
+    /// Training of a RetrainModel, and the gates that the new version must pass before it may serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<PlannedTraining>,
-    /// Users who changed the spec of the version that would be promoted or retrained after it was created, in the order of
-    /// their first change.
+    /// Users who, after its creation, changed the spec of the version that would be promoted or retrained, in the order of their first
+    /// changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 512)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub changed_by: Vec<String>,
-    /// The version that would be promoted, returned to or retrained, as of the plan. Any change of its spec causes a new plan.
+    /// Version that would be promoted, returned to or retrained, at the time of the plan. Any change of its spec causes a new plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<PlannedVersion>,
-    /// The fields of the spec, and the files, in which the planned version differs from the version that serves. If no version
-    /// serves, every field.
+    /// Fields of the spec, and files, in which the planned version differs from the version that serves. If no version serves, all
+    /// fields are listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
@@ -88,14 +89,14 @@ pub struct ActionPlan {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedDifference {
-    /// Path of the field within the spec, or the file whose bytes differ.
+    /// Path of the field in the spec, or the file whose bytes differ.
     #[schemars(length(min = 1, max = 512))]
     pub field: String,
-    /// The current value as JSON; a long value is cut and followed by its sha256. Absent if the field is not set.
+    /// Current value as JSON. A long value is truncated and followed by its sha256. Absent if the field is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub before: Option<String>,
-    /// The planned value.
+    /// Planned value, in the same form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub after: Option<String>,
@@ -105,59 +106,59 @@ pub struct PlannedDifference {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedVersion {
-    /// Its name.
+    /// Name of the ModelVersion.
     #[schemars(length(min = 1, max = 45))]
     pub name: String,
-    /// Its uid.
+    /// Uid of the ModelVersion.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Its `metadata.generation`, which the API server increments with each change of its spec.
+    /// `metadata.generation` of the ModelVersion, which the API server increments with each change of the spec.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub generation: i64,
 }
 
-/// A training, as a plan lists it.
+/// A training, as listed in a plan.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedTraining {
-    /// The version that is retrained.
+    /// Version that is retrained.
     pub target: VersionReference,
-    /// The datasets, in the order in which they are read.
+    /// Datasets, in the order in which they are read.
     #[schemars(length(max = 17))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub datasets: Vec<PlannedDataset>,
-    /// Bounds that the result must meet.
+    /// Gates that the new version must pass.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["metric".into()]))]
     pub gates: Vec<Gate>,
-    /// The version that the result must not be worse than, with its bundle and the margin.
+    /// Version that the new version must not be worse than, with its bundle and the margin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_worse_than: Option<Champion>,
-    /// Whether the approval of this plan also covers the promotion of the result once its gates pass.
+    /// Whether the approval of this plan also covers the promotion of the new version once its gates pass.
     pub serve_when_gates_pass: bool,
 }
 
-/// A dataset, as a plan lists it.
+/// A dataset, as listed in a plan.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedDataset {
-    /// Its name in the spec. The version's first dataset has none.
+    /// Name of the dataset in the spec. The first dataset of the version has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub name: Option<String>,
-    /// Its location: `ConfigMap heart-disease, key hungarian.csv`, or an address. An address of more than 1024 characters is
+    /// Location of the dataset: `ConfigMap heart-disease, key hungarian.csv`, or an address. An address of more than 1024 characters is
     /// truncated; `locationSha256` covers all of it.
     #[schemars(length(min = 1, max = 1600))]
     pub location: String,
     /// The sha256 of the full location.
     #[schemars(schema_with = "crate::schema::digest")]
     pub location_sha256: Digest,
-    /// The host of an address.
+    /// Host of the address, if the location is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 260))]
     pub host: Option<String>,
-    /// The sha256 that the spec requires of the file.
+    /// The sha256 that the spec requires for the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::optional_digest")]
     pub sha256: Option<Digest>,
@@ -176,7 +177,7 @@ words! {
     }
 }
 
-/// One version that takes part in serving, before or after.
+/// A version that takes part in serving, before or after the action.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedRoute {
@@ -186,13 +187,13 @@ pub struct PlannedRoute {
     /// Uid of the ModelVersion.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Its bundle.
+    /// Digest of its bundle.
     #[schemars(with = "String", length(max = 71))]
     pub digest: Digest,
-    /// Weight: its share of requests relative to the sum of all weights.
+    /// Weight of the version. Its share of requests is its weight divided by the sum of all weights.
     #[schemars(range(min = 0, max = 100))]
     pub weight: i32,
-    /// The class is 1 at or above this probability, a decimal number.
+    /// Decision threshold, as a decimal number. The class is 1 if the probability is at or above it.
     #[schemars(with = "String", length(max = 26))]
     pub threshold: Decimal,
 }

@@ -24,7 +24,7 @@ use crate::{
     status = "RemediationActionStatus",
     derive = "PartialEq",
     selectable = ".spec.model",
-    doc = "One proposed change to what runs, with its evidence, its plan and its decisions.",
+    doc = "A proposed change to what runs, with its evidence, its plan and its decisions.",
     printcolumn(
         name = "Model",
         type_ = "string",
@@ -41,45 +41,45 @@ use crate::{
         name = "Risk",
         type_ = "string",
         json_path = ".status.plan.risk",
-        description = "The risk, by the operator's configuration"
+        description = "Risk of the action, by the operator's configuration"
     ),
     printcolumn(
         name = "Approvals",
         type_ = "string",
         json_path = ".status.approvals",
-        description = "Users who approved this plan, and the number required"
+        description = "Number of users who approved this plan, and the number required"
     ),
     printcolumn(
         name = "Approved",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Approved\")].status",
-        description = "Whether enough users approved"
+        description = "Status of the Approved condition"
     ),
     printcolumn(
         name = "Succeeded",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Succeeded\")].status",
-        description = "Whether it succeeded"
+        description = "Status of the Succeeded condition"
     ),
     printcolumn(
         name = "Reason",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Succeeded\")].reason",
-        description = "The state of the action"
+        description = "Reason of the Succeeded condition"
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
         name = "Plan",
         type_ = "string",
         json_path = ".status.plan.summary",
-        description = "What would be done, as text",
+        description = "Summary of the plan",
         priority = 1
     ),
     printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Succeeded\")].message",
-        description = "The state of the action, as text",
+        description = "Message of the Succeeded condition",
         priority = 1
     )
 )]
@@ -99,23 +99,23 @@ pub struct RemediationActionSpec {
     #[serde(rename = "type")]
     pub action: ActionType,
 
-    /// The version that the action is about: the one whose traffic drifted, or that is retrained or replaced. If absent, the
-    /// version that serves when the plan is made.
+    /// Version that the action is about: the one whose traffic drifted, or that is retrained or replaced. If absent, the version that
+    /// serves when the plan is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<VersionReference>,
 
-    /// The version that should serve afterwards. Required for PromoteModel; a RollbackModel without one returns to the
+    /// Version that should serve after the action. Required for PromoteModel. A RollbackModel without a candidate returns to the
     /// version that served before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<VersionReference>,
 
-    /// For RetrainModel: the DriftReport whose window becomes the reference for later traffic of the new version. If absent,
-    /// the training data is the reference.
+    /// For RetrainModel: the DriftReport whose window becomes the reference for later traffic of the new version. If absent, the
+    /// training data is the reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self.kind == 'DriftReport'").message("acceptWindow must name a DriftReport"))]
     pub accept_window: Option<EvidenceReference>,
 
-    /// The problem that was found.
+    /// Problem that was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Diagnosis>,
 
@@ -125,29 +125,29 @@ pub struct RemediationActionSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
     pub evidence: Vec<EvidenceReference>,
 
-    /// Why the action is proposed. For a SendAlert: the text of the alert.
+    /// Why the action is proposed. For SendAlert, the text of the alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub message: Option<String>,
 
-    /// Whether the action only makes and shows its plan. Nothing is carried out, even if it is approved.
+    /// Whether the action only makes and shows its plan. Nothing is carried out, even if the plan is approved.
     #[serde(default)]
     pub dry_run: bool,
 
-    /// The action whose approval covers this one, such as the RetrainModel of a promotion. Only the operator may set it.
+    /// Action whose approval covers this one, such as the RetrainModel of a promotion. Only the operator may set this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_ref: Option<ActionReference>,
 }
 
 words! {
-    /// A type of action. Each is a resource name of the virtual resource `actions` in roles.
+    /// A type of action. In roles, each is a resource name of the virtual resource `actions`.
     #[derive(PartialOrd, Ord, JsonSchema)]
     pub enum ActionType {
         /// Send an alert.
         SendAlert,
         /// Train a new version on new data.
         RetrainModel,
-        /// Let a version that passed its gates serve.
+        /// Let a version that has passed its gates serve.
         PromoteModel,
         /// Return to a version that served before.
         RollbackModel,

@@ -1,4 +1,4 @@
-//! Which arguments an expectation needs and takes.
+//! The arguments that each type of expectation needs and takes.
 
 use modelward_wire::words;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ words! {
 pub struct Arguments {
     /// All of these must be set.
     pub needs: &'static [Argument],
-    /// One of these must be set, if there are any.
+    /// At least one of these must be set, if the list is not empty.
     pub needs_one_of: &'static [Argument],
     /// These may be set.
     pub takes: &'static [Argument],
@@ -73,7 +73,7 @@ const fn new(needs: &'static [A], needs_one_of: &'static [A], takes: &'static [A
 // === impl ExpectationType ===
 
 impl ExpectationType {
-    /// What it needs and takes.
+    /// The arguments that this type needs and takes.
     pub const fn arguments(self) -> Arguments {
         match self {
             T::ExpectColumnToExist => new(&[A::Column], &[], &[A::ColumnIndex]),
@@ -206,7 +206,7 @@ impl Expectation {
         }
     }
 
-    /// What is wrong with its arguments, in words that follow its type: one that is absent, and those that it does not take.
+    /// What is wrong with the arguments, as phrases that follow the type: absent arguments, and arguments that the type does not take.
     pub fn problems(&self) -> Vec<String> {
         let Arguments {
             needs, needs_one_of, ..
@@ -252,7 +252,7 @@ fn list(arguments: &[Argument], separator: &str) -> String {
     names.join(separator)
 }
 
-/// A condition of CEL: the type is one of these.
+/// A CEL condition: the type is one of these.
 fn is_one_of(is_member: impl Fn(ExpectationType) -> bool) -> String {
     let names = |wanted: bool| {
         let members = ExpectationType::ALL.into_iter();
@@ -271,7 +271,7 @@ fn is_one_of(is_member: impl Fn(ExpectationType) -> bool) -> String {
     }
 }
 
-/// The rules of the schema: each argument is set where the type needs it, and only where the type takes it.
+/// The rules of the schema: each argument is set if the type needs it, and only if the type takes it.
 pub(super) fn rules() -> Value {
     let mut rules = Vec::new();
     for argument in Argument::ALL {

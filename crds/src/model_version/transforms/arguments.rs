@@ -1,4 +1,4 @@
-//! Which arguments a transform needs and takes.
+//! The arguments that each type of transform needs and takes.
 
 use modelward_wire::words;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ words! {
 pub struct TransformArguments {
     /// All of these must be set.
     pub needs: &'static [TransformArgument],
-    /// One of these must be set, if there are any.
+    /// At least one of these must be set, if the list is not empty.
     pub needs_one_of: &'static [TransformArgument],
     /// These may be set.
     pub takes: &'static [TransformArgument],
@@ -46,7 +46,7 @@ use TransformType as T;
 const COLUMN: &[A] = &[A::Column];
 const PAIR: &[A] = &[A::ColumnA, A::ColumnB];
 
-/// Of each two, one may be set.
+/// Only one argument of each pair may be set.
 const EXCLUSIVE: [(A, A); 4] = [
     (A::MinValue, A::MinQuantile),
     (A::MaxValue, A::MaxQuantile),
@@ -65,7 +65,7 @@ const fn new(needs: &'static [A], needs_one_of: &'static [A], takes: &'static [A
 // === impl TransformType ===
 
 impl TransformType {
-    /// What it needs and takes.
+    /// The arguments that this type needs and takes.
     pub const fn arguments(self) -> TransformArguments {
         match self {
             T::Impute => new(&[A::Column, A::Strategy], &[], &[A::Value, A::Indicator]),
@@ -121,8 +121,8 @@ impl TransformSpec {
         }
     }
 
-    /// What is wrong with its arguments, in words that follow its type: one that is absent, those that it does not take, and those that
-    /// exclude each other.
+    /// What is wrong with the arguments, as phrases that follow the type: absent arguments, arguments that the type does not take, and
+    /// arguments that exclude each other.
     pub fn problems(&self) -> Vec<String> {
         let TransformArguments {
             needs, needs_one_of, ..
@@ -157,14 +157,14 @@ fn one_of(arguments: &[TransformArgument]) -> String {
     names.join(" or ")
 }
 
-/// A condition of CEL: the type is one of these.
+/// A CEL condition: the type is one of these.
 fn is_one_of(is_member: impl Fn(TransformType) -> bool) -> String {
     let members = TransformType::ALL.into_iter().filter(|kind| is_member(*kind));
     let names: Vec<String> = members.map(|kind| format!("'{kind}'")).collect();
     format!("self.type in [{}]", names.join(","))
 }
 
-/// The rules of the schema: each argument is set where the type needs it, and only where the type takes it.
+/// The rules of the schema: each argument is set if the type needs it, and only if the type takes it.
 pub(super) fn rules() -> Value {
     let mut rules = Vec::new();
     let mut add = |rule: String, message: String| rules.push(json!({"rule": rule, "message": message}));
