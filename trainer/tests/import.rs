@@ -439,7 +439,7 @@ fn what_is_not_a_classifier_of_two_classes_is_refused_by_a_sentence() {
     let empty = import.path("empty");
     fs::create_dir(&empty).unwrap();
     let found = import.refuse(&empty, &sample, &[]);
-    assert!(found.contains("is no bundle that can be served"), "{found}");
+    assert!(found.contains("is not a bundle that can be served"), "{found}");
     for refused in fs::read_dir(models().join("onnx/refused")).unwrap() {
         let path = refused.unwrap().path();
         let found = import.refuse(&path, &sample, &NAME);

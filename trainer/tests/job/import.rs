@@ -281,7 +281,7 @@ fn what_is_refused_is_a_result_with_the_sentence_of_the_command() {
     assert!(
         folder
             .message
-            .contains("the directory configMap heart-model/model.json is no bundle"),
+            .contains("the directory configMap heart-model/model.json is not a bundle"),
         "{}",
         folder.message
     );

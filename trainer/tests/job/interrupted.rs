@@ -286,7 +286,7 @@ fn a_ledger_that_keeps_no_rounds_fails_no_training_and_is_named_once() {
     assert_eq!(output.status.code(), Some(0));
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(
-        log.matches("rounds of the search are not kept").count(),
+        log.matches("rounds of the search are no longer kept").count(),
         1,
         "{log}"
     );
