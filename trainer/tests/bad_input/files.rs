@@ -33,7 +33,7 @@ fn a_file_of_one_row_lacks_a_class() {
 
 #[test]
 fn a_zero_byte_is_named_with_its_place() {
-    let message = "byte 3 in line 1 is zero, which no text has: the file is damaged, or it is UTF-16 or no table; save it as UTF-8 text";
+    let message = "byte 3 in line 1 is zero, which is not text: the file is damaged, or it is UTF-16 or not a table; save it as UTF-8 text";
     assert_refused("a,\0,y\n1,2,1\n", &json!({}), "Encoding", "", message);
     let (rule, _, message) = refused(
         rows(40, "a,x,y", |at| if at == 3 { "1\0".into() } else { "2".into() }),

@@ -51,7 +51,7 @@ pub(super) fn of_column(kind: ExpectationType, column: &str) -> Expectation {
     }
 }
 
-/// What the features say of their columns.
+/// What the features require of their columns.
 pub(super) fn expectations(training: &TrainingSource) -> Vec<Expectation> {
     let mut implied = Vec::new();
     for feature in &training.features {
