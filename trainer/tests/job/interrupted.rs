@@ -262,7 +262,7 @@ fn a_job_that_comes_after_an_interrupted_one_goes_on_behind_its_rounds_and_makes
         assert_eq!(output.status.code(), Some(0));
         assert_eq!(ledger.recorded(), whole);
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(log.contains("an earlier Job has made the trials up to"), "{log}");
+        assert!(log.contains("an earlier Job evaluated the trials up to"), "{log}");
         let calls = ledger.state.lock().unwrap().calls.clone();
         let puts = calls
             .iter()

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use modelward_model::{BUNDLE_FORMAT, BundleInfo, FeatureKind, FeatureSchema, bundle::file};
 
-/// `MLflow`'s description without its clock, run id and uuid, which would make each digest new.
+/// `MLflow`'s description without its time, run id and uuid, which would change the digest every time.
 pub(crate) fn mlmodel<'a>(
     schema: &FeatureSchema,
     info: &BundleInfo,
