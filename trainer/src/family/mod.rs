@@ -30,7 +30,7 @@ pub use parameters::{MAX_ROUNDS, Parameters};
 pub use settings::Settings;
 pub use space::{Dimension, Values};
 
-/// The family of this name, with what a spec says of it.
+/// The family of this name, with the settings of a spec.
 pub fn of(family: Family, settings: &Settings) -> Arc<dyn TrainableFamily> {
     match family {
         Family::LogisticRegression => Arc::new(logistic::LogisticRegression::new(settings)),

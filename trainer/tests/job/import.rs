@@ -188,7 +188,7 @@ fn what_an_address_gives_is_not_quoted() {
     assert!(
         found
             .message
-            .contains("the sample has 1 columns beside the expected scores: names that are not shown"),
+            .contains("the sample has 1 columns besides the expected scores: names that are not shown"),
         "{}",
         found.message
     );
