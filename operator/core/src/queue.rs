@@ -179,7 +179,7 @@ pub fn next<'a>(entries: impl IntoIterator<Item = (&'a str, &'a Entry)>, limits:
     taken
 }
 
-/// Why each waiting version waits that may not have a Job now, by uid.
+/// Why each version that may not have a Job now waits, by uid.
 pub fn waits<'a>(
     entries: &(impl IntoIterator<Item = (&'a str, &'a Entry)> + Clone),
     limits: Limits,

@@ -1,4 +1,4 @@
-//! The parts of the Job of a training by an image of the user's own.
+//! The parts of the Job of a training by a custom trainer.
 //!
 //! ```text
 //! init container prepare:         snapshot ──► /mnt/modelward/input (all rows but the held-out ones)
@@ -24,16 +24,16 @@ const INPUT: &str = "/mnt/modelward/input";
 /// Where the image writes its model.
 const OUTPUT: &str = "/mnt/modelward/output";
 
-/// The exit code of `prepare` where it refuses spec or rows.
+/// The exit code of `prepare` if it refuses spec or rows.
 const REFUSED: i32 = 2;
 
 /// Where libraries of Kubernetes look for a token.
 const API_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// What the image may leave. The node evicts a Pod with more.
+/// Limit on what the image may leave. The node evicts a Pod with more.
 const OUTPUT_LIMIT: &str = "2Gi";
 
-/// What the image may have in /tmp.
+/// Limit on what the image may have in /tmp.
 const SCRATCH_LIMIT: &str = "10Gi";
 
 /// What a custom training adds to the Pod of a fit.
@@ -65,7 +65,7 @@ pub(super) struct FitJob<'a> {
     pub(super) mounts: &'a [Value],
 }
 
-/// The parts of a custom training, where the Job is one.
+/// The parts of a custom training, if the Job is one.
 pub(super) fn parts(job: &FitJob<'_>) -> Result<Option<CustomParts>, Error> {
     let Some((training, trainer)) = trainer_of(job.spec) else {
         return Ok(None);
@@ -191,7 +191,7 @@ fn variables(job: &FitJob<'_>, training: &TrainingSource, trainer: &CustomTraine
     variables
 }
 
-/// What Kubernetes mounts where automountServiceAccountToken is true, for one container alone.
+/// What Kubernetes mounts if automountServiceAccountToken is true, for a single container.
 fn api_token_volume() -> Value {
     json!({"name": "api-token", "projected": {"defaultMode": 420, "sources": [
         {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
