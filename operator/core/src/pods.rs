@@ -348,9 +348,8 @@ fn disruption(name: &str, status: &PodStatus) -> Option<Hindrance> {
     }
     let reason = status.reason.as_deref()?;
     let words = status.message.as_deref().unwrap_or_default();
-    // The kubelet sets the condition above on a Pod that it evicts because the node lacks a resource, but not on one that exceeded its own limits
-    // of local
-    // storage. A Pod that it does not admit, because the node already lacks a resource, has started no container.
+    // The kubelet sets the condition above on a Pod that it evicts because the node lacks a resource, but not on one that exceeded its own
+    // limits of local storage. A Pod that it does not admit, because the node already lacks a resource, has started no container.
     if reason == EVICTED && has_started(status) {
         return Some(Hindrance::new(
             Cause::OutOfDisk,

@@ -127,8 +127,7 @@ fn contract<'a>(rows: &'a Dataset, request: &Request<'a>) -> Contract<'a> {
 }
 
 /// The columns of the Parquet file in its order. Missing values are empty cells. The text of many rows is several times as large as their
-/// values: it
-/// is written in pieces.
+/// values: it is written in pieces.
 fn write_csv(rows: &Dataset, target: &str, path: &Path) -> Result<(), csv::Error> {
     let (groups, times) = (&rows.row_columns.groups, &rows.row_columns.times);
     let mut writer = csv::Writer::from_path(path)?;

@@ -73,8 +73,7 @@ pub fn read(dir: &Path) -> anyhow::Result<Left> {
 }
 
 /// A plain file that is not too large. The opened file is the one that is checked: no link is followed, which might lead to the token of
-/// the ledger, and no
-/// pipe is waited for.
+/// the ledger, and no pipe is waited for.
 fn read_plain(path: &Path, name: &str, most: u64) -> anyhow::Result<Vec<u8>> {
     let named = quote(name);
     let reading = || format!("cannot read {named}, which the image left");

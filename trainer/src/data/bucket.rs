@@ -145,8 +145,7 @@ async fn get(store: &dyn ObjectStore, key: &Path, uri: &str, limit: u64) -> Resu
 
 impl Access {
     /// The access to a dataset, from the variables of this process: those of its Secret, which a Job has under names with the dataset's
-    /// index,
-    /// or otherwise the standard variables of the cloud.
+    /// index, or otherwise the standard variables of the cloud.
     pub fn of(dataset: &Dataset, index: usize, variable: impl Fn(&str) -> Option<String>) -> Self {
         let uri = dataset.uri.as_deref().unwrap_or_default();
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());

@@ -83,8 +83,7 @@ pub(super) struct Scanned {
     pub(super) size: u64,
     /// Its first bytes that are not blanks, at most four.
     pub(super) head: Vec<u8>,
-    /// The first byte that is not UTF-8, from the start of the file; lines end with `
-    /// `.
+    /// The first byte that is not UTF-8, from the start of the file; lines end with `\n`.
     pub(super) wrong: Option<Place>,
     /// The first zero byte.
     pub(super) zero: Option<Place>,

@@ -37,9 +37,8 @@ pub const LARGEST_MIB: u64 = LARGEST_DATASET_MIB as u64;
 pub(crate) const LIMIT_REMEDY: &str =
     "the Helm value trainer.maxDatasetMiB, or --max-dataset-mib, raises the limit";
 
-/// How often an address is requested. Then a failure that may be temporary ends the Pod, with a message for the condition; the Job
-/// creates other Pods.
-/// A request that timed out is not repeated before that.
+/// How often an address is requested. Then a failure that may be temporary ends the Pod, with a message for the condition; the Job creates
+/// other Pods. A request that timed out is not repeated before that.
 const ATTEMPTS: u32 = 3;
 
 /// How often an address is requested if each request receives more of the file before the connection breaks.

@@ -25,9 +25,8 @@ pub fn sentence(violation: &Violation) -> String {
     }
 }
 
-/// A text that is safe in a terminal: control characters, line breaks and characters that are invisible or change the direction of
-/// writing are
-/// escaped.
+/// A text that is safe in a terminal: control characters, line breaks and characters that are invisible or change the direction of writing
+/// are escaped.
 pub fn visible(text: &str) -> String {
     let is_hidden = |letter: char| {
         letter.is_control()

@@ -68,8 +68,7 @@ pub trait GrowingModel: fmt::Debug + Send {
     fn score(&mut self, rounds: u32, sample: Sample<'_>) -> Result<Vec<f64>, FitError>;
 
     /// The model of the first rounds, exported. Rounds that were not fitted yet are fitted on the same rows: the result is that of a fit of
-    /// this
-    /// many rounds.
+    /// this many rounds.
     fn finish(self: Box<Self>, rounds: u32) -> Result<Box<dyn FittedModel>, FitError>;
 }
 

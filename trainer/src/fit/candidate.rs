@@ -2,8 +2,7 @@
 //!
 //! Calibration and threshold are learnt from scores too, so each fold's are learnt from the other folds of its repeat: every metric is
 //! measured on rows that neither model, calibration nor threshold has seen. What serves is learnt from the scores of all folds. In the
-//! order of time a fold's are learnt from the folds
-//! before it; the first one, which has none, is then not measured.
+//! order of time a fold's are learnt from the folds before it; the first one, which has none, is then not measured.
 
 use std::sync::Arc;
 

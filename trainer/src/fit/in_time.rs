@@ -1,9 +1,8 @@
 //! Blocks of rows in the order of time.
 //!
-//! The rows in order are cut into one block more than there are folds, of about the same size. Rows of equal time are in one block: a cut within them
-//! moves
-//! after them. The model of a fold is fitted on all rows before the block that it is tested on, except those within the gap. If one model, which was
-//! fitted before all of these rows, is measured on parts of them, there are as many blocks as parts.
+//! The rows in order are cut into one block more than there are folds, of about the same size. Rows of equal time are in one block: a cut
+//! within them moves after them. The model of a fold is fitted on all rows before the block that it is tested on, except those within the
+//! gap. If one model, which was fitted before all of these rows, is measured on parts of them, there are as many blocks as parts.
 
 use crate::{data::row_columns::Times, fit::split_error::SplitError};
 

@@ -2,8 +2,7 @@
 //!
 //! The best is the one with the best mean. A simpler family ([`Complexity`]) is preferred if its difference from the best is within one
 //! standard error of that difference, by the same folds and corrected for the rows that they share (Nadeau and Bengio 2003): such a small
-//! difference is as likely
-//! chance (the rule of one standard error, Breiman et al. 1984).
+//! difference is as likely chance (the rule of one standard error, Breiman et al. 1984).
 
 use std::cmp::Ordering;
 
@@ -35,8 +34,7 @@ pub(crate) fn select_only(candidate: &Candidate) -> Selection {
 }
 
 /// Selects among candidates, each with the complexity of its family; `None` without candidates. Of several that are simpler than the best
-/// and tie with it,
-/// the simplest is selected, and of equally simple ones the best.
+/// and tie with it, the simplest is selected, and of equally simple ones the best.
 pub(crate) fn select(
     candidates: &[Candidate],
     complexities: &[Complexity],

@@ -218,8 +218,7 @@ fn environment(config: &Config, request: &JobRequest<'_>) -> Vec<Value> {
 }
 
 /// The keys of the Secrets that datasets and an MLflow model name, each dataset's under separate names. The operator does not read them.
-/// They are optional,
-/// so that the trainer reports an absent one. Otherwise the Pod would never start.
+/// They are optional, so that the trainer reports an absent one. Otherwise the Pod would never start.
 fn credentials(spec: &ModelVersionSpec) -> Vec<Value> {
     let mut variables = Vec::new();
     let from = |variable: &str, secret: &str, key: &str| {

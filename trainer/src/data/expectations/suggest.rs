@@ -114,8 +114,7 @@ fn of_one(column: &Column<'_>, training: &TrainingSource, suggested: &mut Vec<Ex
 }
 
 /// Whether values that all differ identify rows: texts that are not dates, whole numbers in their order, and what the spec excludes.
-/// Measurements
-/// that happen to differ do not.
+/// Measurements that happen to differ do not.
 fn names_rows(column: &Column<'_>, training: &TrainingSource) -> bool {
     let in_order = || {
         let mut numbers = column.present_numbers().ok()?;

@@ -145,9 +145,8 @@ pub(crate) fn warm_up_rows(data: &Dataset) -> Vec<Row> {
 /// Repeat, row, and the fold with its score if one tested the row.
 type Line = (usize, usize, Option<(usize, f64)>);
 
-/// One line per row and repeat, in the order of repeats, then rows. 17 digits name a double exactly. A row that no fold tested has one line,
-/// without
-/// fold and score: a later comparison needs to know that the model was fitted on it.
+/// One line per row and repeat, in the order of repeats, then rows. 17 digits name a double exactly. A row that no fold tested has one
+/// line, without fold and score: a later comparison needs to know that the model was fitted on it.
 fn out_of_fold(snapshot: &Snapshot, candidate: &Candidate) -> String {
     let data = &snapshot.data;
     let mut scores: Vec<Line> = candidate
