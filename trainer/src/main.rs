@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(log_format());
-    // rustls has two TLS providers in this process and would refuse to choose one.
+    // With two TLS providers in one process rustls could not choose one, and the first use would fail: this one is set.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
