@@ -84,7 +84,7 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
 enum Compared {
     /// The data has other features.
     OtherFeatures(Vec<Violation>),
-    /// How many of its rows are new, or why they cannot be counted. That is no fault of the data: whether the two can be compared is
+    /// How many of its rows are new, or why they cannot be counted. The data is not at fault: whether the two can be compared is
     /// decided when the model is fitted.
     Rows(Result<NewRows, String>),
 }

@@ -141,7 +141,7 @@ impl Dataset {
         first
     }
 
-    /// For each row, the row that no fold separates it from: the first one with the same values, or itself where
+    /// For each row, the row that no fold separates it from: the first one with the same values, or itself if
     /// [repeats are expected](Self::combinations_if_repeats_are_expected).
     pub fn kept_together(&self) -> Vec<usize> {
         match self.combinations_if_repeats_are_expected() {

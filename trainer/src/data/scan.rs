@@ -260,7 +260,7 @@ impl<R: Read> Scan<R> {
     }
 }
 
-/// What is no text, or cannot be read, seems to end where that is found.
+/// Bytes that are not text, or cannot be read, look like the end of the file.
 impl<R: Read> Read for Scan<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // The first piece may hold nothing but the mark.

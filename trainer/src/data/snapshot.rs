@@ -79,7 +79,7 @@ pub struct SnapshotInfo {
     pub schema: FeatureSchema,
     /// What is in each feature's column, and then in that of the target.
     pub columns: Vec<ColumnReport>,
-    /// Columns that are neither features nor the target and are kept beside them.
+    /// Columns that are neither features nor the target and are kept with them.
     #[serde(default, skip_serializing_if = "RowColumnsInfo::is_empty")]
     pub row_columns: RowColumnsInfo,
     /// Columns of the source that were left out.

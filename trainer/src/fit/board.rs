@@ -68,7 +68,7 @@ pub(super) struct Outcome<S> {
 pub(crate) struct Ends<'a> {
     /// The worth by fold of the best trial so far: trials that are worse are not continued.
     pub(crate) best: &'a [f64],
-    /// The number of the first trial in the search; none where trials are evaluated again.
+    /// The number of the first trial in the search; none if trials are evaluated again.
     pub(crate) first: Option<usize>,
     /// Of a search with a time limit, whether its time is over.
     pub(crate) is_over: Option<&'a (dyn Fn() -> bool + Sync)>,

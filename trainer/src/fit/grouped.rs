@@ -62,7 +62,7 @@ pub(super) fn assign(
         .collect()
 }
 
-/// The fold of each row; the fold and the class that it lacks where there is one.
+/// The fold of each row; the error is a fold and the class that it lacks.
 fn assign_once(
     parts: &[Part],
     rows: usize,

@@ -64,7 +64,7 @@ pub enum WindowError {
         /// What was asked for.
         expected: i64,
     },
-    /// Most of their rows are outside of the bins, where a later change is not seen.
+    /// Most of their rows are outside of the bins, so a later change would not be seen.
     #[error(
         "more than half of the window's rows have values of {0} outside of the bins: such a window cannot be the reference"
     )]
@@ -119,8 +119,8 @@ pub fn reference(
     Ok(made)
 }
 
-/// The bins of these rows and of the scores of a model that has no folds, and their counts in them. `declared` says of each feature whether
-/// its categories are named.
+/// The bins of these rows and of the scores of a model that has no folds, and their counts in them. `declared` says for each feature
+/// whether its categories are named.
 pub fn reference_of_scores(
     data: &Dataset,
     scores: &[f64],

@@ -26,7 +26,7 @@ fn a_file_of_one_row_lacks_a_class() {
         messages,
         [
             "class 1 has 1 row, but 2 folds need at least 2: add rows of that class",
-            "every row is of class 1; class 1 is where y is 1, both classes are needed; the column's values are \"1\"",
+            "every row is of class 1; a row is of class 1 if y is 1, and both classes are needed; the column's values are \"1\"",
         ]
     );
 }

@@ -23,7 +23,7 @@ pub struct Image {
     registry: String,
     /// The parts of the repository.
     path: Vec<String>,
-    /// What a registry is asked for; a tag beside a digest is not.
+    /// What a registry is asked for; a tag with a digest is not.
     tag: Option<String>,
     digest: Option<Digest>,
 }

@@ -1,4 +1,4 @@
-//! The files of an import: from the command line, or from where the spec says that they are.
+//! The files of an import: from the command line, or from the places in the spec.
 
 use std::path::{Path, PathBuf};
 

@@ -97,7 +97,7 @@ pub struct Inspected {
     /// Why its kind could not be inferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// Words beside numbers that usually mean "missing".
+    /// Words among numbers that usually mean "missing".
     pub missing_words: Vec<String>,
 }
 

@@ -83,7 +83,7 @@ words! {
         Header,
         /// Numbers of `validation.timeSplit` that are not times, judging by their size.
         NoTimes,
-        /// Groups of `validation.groupBy` that have one row each, but for a few.
+        /// Groups of `validation.groupBy` that have one row each, except for a few.
         SingleRows,
         /// `inspect` guessed which numbers of the target are class 1.
         ClassOne,

@@ -18,7 +18,7 @@ const ENOUGH_ROWS: usize = 20;
 /// Microseconds in a year. Years, days since 1970 and dates like 20260105 are smaller as seconds, and hardly any data is from 1970.
 const YEAR: i64 = 365 * 86_400 * 1_000_000;
 
-/// All of them; they are reported beside the target.
+/// All of them; they are reported with the target.
 pub(super) fn find_table_warnings(parts: &Parts<'_>, columns: &RowColumns) -> Vec<ColumnWarning> {
     let has_wrong_header = |part: &&Part<'_>| {
         part.format.header && !part.table.rows.is_empty() && are_values(&part.table.columns)

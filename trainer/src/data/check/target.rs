@@ -177,7 +177,7 @@ fn push_unreadable(
     unreadable.push(violations, parts, &target.column, "Target", message);
 }
 
-/// Refuses more than one value beside that of class 1, unless the spec lists them: it may be the same in another spelling.
+/// Refuses more than one value besides that of class 1, unless the spec lists them: it may be the same in another spelling.
 fn check_others(
     parts: &Parts<'_>,
     target: &Target,
@@ -229,7 +229,7 @@ fn check_classes(
     for (class, count) in [(1, positives), (0, labels.len() - positives)] {
         if count == 0 {
             let message = format!(
-                "every row is of class {}; class 1 is where {}, both classes are needed{}",
+                "every row is of class {}; a row is of class 1 if {}, and both classes are needed{}",
                 1 - class,
                 cut(&rule, 80),
                 list_values(parts, &target.column)

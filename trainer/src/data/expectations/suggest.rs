@@ -140,7 +140,7 @@ fn is_set(column: &Column<'_>) -> bool {
     }
 }
 
-/// The share of present values that a range or a set must hold, where `seldom` values were seen once.
+/// The share of present values that a range or a set must hold; `seldom` values were seen once.
 fn spared(present: usize, seldom: usize) -> Option<Decimal> {
     let share = 1.0 - (SPARE + 2.0 * seldom as f64) / present as f64;
     floor(share.max(0.9))

@@ -117,7 +117,7 @@ pub fn build(
     })
 }
 
-/// The members of an ensemble; none of a single model.
+/// The members of an ensemble; none for a single model.
 fn members_of(candidate: &Candidate) -> Vec<MemberInfo> {
     let members = candidate.members.iter().map(|member| MemberInfo {
         family: member.family.to_owned(),

@@ -65,7 +65,7 @@ pub const LEAST_DIFFERING: usize = 10;
 // === impl Evidence ===
 
 impl Evidence {
-    /// There is no minimum for all rows together, but for the new ones among them.
+    /// There is no minimum for all rows together, only for the new ones among them.
     pub(super) const fn of(rows: ComparedRows, count: usize, differing: usize) -> Self {
         match rows {
             ComparedRows::New if count < LEAST_NEW_ROWS || differing < LEAST_DIFFERING => Self::NotEnough,
