@@ -8,7 +8,7 @@
 pub(crate) struct Ranking {
     /// Indices of the scores.
     order: Vec<usize>,
-    /// Where each group begins in `order`, and its end.
+    /// The start of each group in `order`, and the end of the last.
     bounds: Vec<usize>,
 }
 

@@ -234,7 +234,7 @@ struct Queued<'a> {
     waiting: Vec<(&'a str, &'a Entry)>,
     /// Those that hold a place although their Pods do not run, the oldest first.
     hindered: Vec<&'a Entry>,
-    /// Of each model: the oldest one that is being trained, and the oldest one that waits.
+    /// For each model: the oldest version that is being trained, and the oldest one that waits.
     trained: BTreeMap<&'a str, &'a Entry>,
     oldest: BTreeMap<&'a str, &'a Entry>,
     /// The models of which a version has a Job that runs.

@@ -8,7 +8,7 @@ const ENOUGH_DELIMITERS: usize = 6;
 /// A quote that takes lines into one cell.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OpenQuote {
-    /// Where it is in the record's bytes.
+    /// Its position in the record's bytes.
     pub(super) opened: usize,
     /// Line breaks in the cell.
     pub(super) lines: u64,
@@ -16,7 +16,7 @@ pub(super) struct OpenQuote {
     closed: bool,
 }
 
-/// Where a reader of one record is.
+/// The state of a reader of one record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// At the start of a cell.

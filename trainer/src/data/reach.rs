@@ -155,7 +155,7 @@ fn are_one_service(one: &str, other: &str) -> bool {
     let Some((start, rest)) = long.split_at_checked(short.len()) else {
         return false;
     };
-    // A name of one part, such as localhost, is no beginning of another.
+    // A name of one part, such as localhost, is not the beginning of another.
     start.eq_ignore_ascii_case(short) && (rest.is_empty() || (rest.starts_with('.') && short.contains('.')))
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Scan<R> {
     size: u64,
     /// Bytes before the window.
     base: u64,
-    /// Where the current record begins.
+    /// The start of the current record.
     record: u64,
     window: Vec<u8>,
     /// Bytes of the window that were handed on.

@@ -9,7 +9,7 @@ use crate::{data::dataset::Sample, engine::TrainingRows};
 
 /// How complex the models of a family are, the simplest first.
 ///
-/// Of candidates that differ by chance the simpler one is selected; of families of the same complexity the better one.
+/// Of candidates that differ only by chance, the simpler one is selected; of families of the same complexity, the better one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Complexity {
     /// A weighted sum of the features.

@@ -103,7 +103,7 @@ pub fn solve(problem: Problem<'_>) -> Result<Coefficients, SolveError> {
     }
 }
 
-/// Where this step leads, if the gradient is smaller there. At the limit of rounding no part of the step makes it smaller.
+/// The result of this step, if the gradient is smaller there. At the limit of rounding no part of the step makes it smaller.
 fn take_step(
     problem: Problem<'_>,
     from: &Coefficients,

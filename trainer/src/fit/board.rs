@@ -70,7 +70,7 @@ pub(crate) struct Ends<'a> {
     pub(crate) best: &'a [f64],
     /// The number of the first trial in the search; none if trials are evaluated again.
     pub(crate) first: Option<usize>,
-    /// Of a search with a time limit, whether its time is over.
+    /// Whether the time is over, for a search with a time limit.
     pub(crate) is_over: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
@@ -255,7 +255,7 @@ impl<F, S> Trial<F, S> {
                 .find(|folds| best.len() >= *folds && (0..*folds).all(is_worse));
             if let Some(folds) = hopeless {
                 self.until = folds;
-                // Of a fold that was not needed.
+                // A fold that was not needed.
                 self.failure = None;
             }
         }

@@ -42,7 +42,7 @@ pub struct Candidate {
     pub calibration: Option<Calibration>,
     /// The threshold that serves, likewise.
     pub threshold: Decimal,
-    /// Of an ensemble: its members. Their probabilities are calibrated one by one, and the vote is not.
+    /// The members of an ensemble. Their probabilities are calibrated one by one, and the vote is not.
     pub members: Vec<CandidateMember>,
 }
 

@@ -62,7 +62,7 @@ pub struct Trial {
 pub(crate) struct Found {
     /// Every trial of which a fold was evaluated, in the order of proposals.
     pub(crate) trials: Vec<Trial>,
-    /// Of each family of the plan, the best trial: the family with its parameters, and its scores of the first repeat.
+    /// The best trial of each family of the plan: the family with its parameters, and its scores of the first repeat.
     pub(crate) best: Vec<ScoredTrial>,
     /// The second best trial of each of them likewise, if an ensemble is wanted and there is one.
     pub(crate) second: Vec<Option<ScoredTrial>>,

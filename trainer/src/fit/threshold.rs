@@ -20,9 +20,9 @@ pub enum ThresholdRule {
     Maximise(ThresholdMetric),
     /// The one at which wrong answers cost least.
     Cost {
-        /// Of a row of class 0 that is classified as 1.
+        /// The cost of a row of class 0 that is classified as 1.
         false_positive: f64,
-        /// Of a row of class 1 that is classified as 0.
+        /// The cost of a row of class 1 that is classified as 0.
         false_negative: f64,
     },
 }

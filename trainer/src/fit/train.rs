@@ -102,7 +102,7 @@ pub fn train_behind(
             plan,
         )?);
         if plan.ensemble.is_none() {
-            // Of many rows they are large, and the candidate has its own.
+            // With many rows they are large, and the candidate has its own.
             trial.scored = Vec::new();
         }
     }

@@ -72,7 +72,7 @@ pub struct Sample {
     pub warnings: usize,
 }
 
-/// Where the columns of a table are.
+/// The positions of the columns of a table.
 struct Places {
     /// For each feature of the model, in its order.
     features: Vec<usize>,

@@ -23,7 +23,7 @@ pub(super) struct Ubjson;
 const JSON: &str = "XGBoost JSON";
 const UBJSON: &str = "XGBoost UBJSON";
 
-/// Where the first key of a model is.
+/// The first key of a model is within this many bytes.
 const START: usize = 4096;
 
 impl ModelFormat for Json {

@@ -18,16 +18,16 @@ use serde_json::{Value, json};
 
 use crate::{Config, Error, pod_template::container_security};
 
-/// Where the files are that the image trains on. The images of the trainer have a file /modelward.
+/// The folder of the files that the image trains on. The images of the trainer have a file /modelward.
 const INPUT: &str = "/mnt/modelward/input";
 
-/// Where the image writes its model.
+/// The folder that the image writes its model to.
 const OUTPUT: &str = "/mnt/modelward/output";
 
 /// The exit code of `prepare` if it refuses spec or rows.
 const REFUSED: i32 = 2;
 
-/// Where libraries of Kubernetes look for a token.
+/// The folder in which libraries of Kubernetes look for a token.
 const API_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Limit on what the image may leave. The node evicts a Pod with more.
@@ -60,7 +60,7 @@ pub(super) struct FitJob<'a> {
     pub(super) spec: &'a ModelVersionSpec,
     /// The command of the fit: its stage, where spec and snapshot are, and that it publishes.
     pub(super) arguments: &'a [Value],
-    /// Of the trainer's own containers.
+    /// Variables and mounts of the trainer's own containers.
     pub(super) environment: &'a [Value],
     pub(super) mounts: &'a [Value],
 }

@@ -38,7 +38,7 @@ pub struct OwnedPart<'a> {
     pub quote: Quote,
 }
 
-/// Where a cell is: the dataset's index, and the number of the row in it.
+/// The place of a cell: the dataset's index, and the number of the row in it.
 pub(super) type Place = (usize, u64);
 
 /// A cell, `None` if it is missing.

@@ -391,7 +391,7 @@ impl Column {
     }
 }
 
-/// Where the texts of a column go.
+/// The destination of the texts of a column.
 struct Out<'a> {
     cells: &'a mut Cells,
     /// Bytes that all cells may still take.

@@ -109,7 +109,7 @@ struct CandidateInfo<'a> {
     threshold: &'a Decimal,
     #[serde(skip_serializing_if = "Option::is_none")]
     calibration: Option<&'a Calibration>,
-    /// Of an ensemble.
+    /// The members of an ensemble.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     members: Vec<MemberInfo<'a>>,
     metrics: Vec<MetricInfo>,
