@@ -76,7 +76,7 @@ pub fn write(rows: &Dataset, request: &Request<'_>, dir: &Path) -> anyhow::Resul
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
     };
     fs::create_dir_all(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
-    // If it exists, the other files are complete and belong to it: that of an earlier call is removed first, and the new one is written last.
+    // If it exists, the other files are complete and belong to it: an earlier one is removed first, and the new one is written last.
     let path = dir.join(CONTRACT);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -4,7 +4,7 @@
 //! source ──► content ──table──► text cells ──check──► Dataset ──snapshot──► data.parquet, snapshot.json
 //! ```
 //!
-//! [`freeze`] drives it. [`expectations`] judges the same cells as [`check`]. Only [`source`] reads addresses, within the [`reach`] of a Job.
+//! [`freeze`] drives it. [`expectations`] judges the same cells as [`check`]. Only [`source`] reads addresses, within the Job's [`reach`].
 
 pub mod bucket;
 pub(crate) mod cache;

@@ -246,7 +246,7 @@ impl<F, S> Trial<F, S> {
         self.until = task;
     }
 
-    /// Ends the trial if it is worse than the best one in each of its folds so far. Returns the work that follows once all folds are fitted.
+    /// Ends the trial if it is worse than the best one in each of its folds so far. Returns the next work once all folds are fitted.
     fn settle(&mut self, trial: usize, rules: &Rules<'_, F>) -> Vec<Work<F>> {
         let ready = self.ready();
         if let Some(Ends { best, .. }) = rules.ends {

@@ -1,9 +1,9 @@
 //! Repeated stratified folds that separate no group.
 //!
-//! For repeat r, a generator is seeded as for folds of rows. The groups in the order of their first rows are shuffled and sorted by size, the
-//! largest first; groups of one size stay in the shuffled order. Each goes to the fold that keeps the counts of both classes most even, as in
-//! scikit-learn's `StratifiedGroupKFold`: the sum of the squares of the folds' shares in each class grows least. Of equally good folds it is
-//! the one with the fewest rows. The arithmetic uses integers, so that digests do not depend on rounding.
+//! For repeat r, a generator is seeded as for folds of rows. The groups in the order of their first rows are shuffled and sorted by size,
+//! the largest first; groups of one size stay in the shuffled order. Each goes to the fold that keeps the counts of both classes most even,
+//! as in scikit-learn's `StratifiedGroupKFold`: the sum of the squares of the folds' shares in each class grows least. Of equally good
+//! folds it is the one with the fewest rows. The arithmetic uses integers, so that digests do not depend on rounding.
 //!
 //! Groups that have a row with the same values go together, unless that makes a part that is larger than a fold and than every group:
 //! if many rows are equal by chance, most groups would be joined.

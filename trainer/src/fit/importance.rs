@@ -1,7 +1,7 @@
 //! How much the selected model needs each feature: permutation importance (Breiman 2001) on rows that its models were not fitted on.
 //!
-//! The models of the folds of the first repeat are fitted again. In the rows that a fold tests, the values of one feature are shuffled,
-//! and the area under the curve falls by as much as the model relied on it. Features with the same information replace each other, and each of
+//! The models of the folds of the first repeat are fitted again. In the rows that a fold tests, the values of one feature are shuffled, and
+//! the area under the curve falls by as much as the model relied on it. Features with the same information replace each other, and each of
 //! them alone looks unimportant.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

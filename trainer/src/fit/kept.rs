@@ -1,7 +1,8 @@
 //! Rounds of a search that are kept, so that a later training with the same data, spec and program continues after them.
 //!
 //! Proposals are computed again, which takes no time, and compared with those that were kept; only what a round found is reused. Floats are
-//! kept as their bits: the bundle is the same, byte for byte. Scores are kept if they are few. Otherwise trials that need them are fitted again.
+//! kept as their bits: the bundle is the same, byte for byte. Scores are kept if they are few. Otherwise trials that need them are fitted
+//! again.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -14,8 +14,8 @@ pub(crate) const STEPS: u32 = 20;
 /// The most rows that are looked at, evenly spread: with more, the weights hardly change.
 const ROWS: usize = 50_000;
 
-/// How often each model is added, given its probabilities of the same rows. At most `most` weights are not 0, and their sum is [`STEPS`]; all are
-/// 0 if there is no model.
+/// How often each model is added, given its probabilities of the same rows. At most `most` weights are not 0, and their sum is [`STEPS`];
+/// all are 0 if there is no model.
 ///
 /// Metrics of predicted classes change in steps, which such a search follows by chance: the log loss replaces them.
 pub(crate) fn choose_weights(

@@ -54,7 +54,7 @@ impl Bins {
                 steps.map(|step| first + f64::from(step) * apart).collect()
             }
         };
-        // The one before it stays, as in scikit-learn. Values are in single precision: between bounds that are equal there, there are no values.
+        // The one before it stays, as in scikit-learn. Values are in single precision: none lies between bounds that are equal there.
         let mut wide = Vec::with_capacity(edges.len());
         let mut before: Option<f64> = None;
         for edge in edges.drain(..) {
