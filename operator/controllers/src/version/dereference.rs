@@ -139,7 +139,9 @@ async fn bundle(env: &Env, namespace: &str, valid: &Validated<'_>) -> BundleSeen
         Err(LedgerError::Corrupt {
             problem: Corruption::Invalid(_),
             ..
-        }) => BundleSeen::Absent(format!("{digest} in the store is not a bundle that can be served")),
+        }) => BundleSeen::Absent(format!(
+            "{digest} in the store is not a bundle that can be served"
+        )),
         // Other bytes than the digest names are not the bundle that was asked for.
         Err(error) if error.is_not_found() || matches!(error, LedgerError::Corrupt { .. }) => {
             BundleSeen::Absent(format!(

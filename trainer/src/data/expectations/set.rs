@@ -89,7 +89,7 @@ impl Evaluate for Distinct {
             found
                 .result
                 .insert("unexpected_count".into(), unexpected.len().into());
-            observed.push(format!("{} different values outside of the set", unexpected.len()));
+            observed.push(format!("{} different values outside the set", unexpected.len()));
             if frame.quote() == Quote::Yes {
                 let listed = &unexpected[..unexpected.len().min(LISTED)];
                 found
