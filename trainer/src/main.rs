@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         if let Ok(termination) = Termination::listen() {
             let interruption = Arc::clone(&interruption);
-            // In a task of its own: a command may keep its thread busy for minutes.
+            // In a separate task: a command may keep its thread busy for minutes.
             tokio::spawn(async move {
                 termination.asked().await;
                 interruption.stop();

@@ -30,7 +30,7 @@ pub struct Interruption {
     outputs: Vec<PathBuf>,
     /// Where a Job reports its end, and of which stage.
     report: Option<(PathBuf, JobStage)>,
-    /// Whether the command has come to its end.
+    /// Whether the command has ended.
     concluded: Mutex<bool>,
 }
 
@@ -65,12 +65,12 @@ impl Interruption {
         }
     }
 
-    /// Records that the command has come to its end: a later signal changes nothing. If one came before, this does not return.
+    /// Records that the command has ended: a later signal changes nothing. If one came before, this does not return.
     pub fn conclude(&self) {
         *self.concluded.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
-    /// Ends the process, unless the command has come to its end.
+    /// Ends the process, unless the command has ended.
     pub fn stop(&self) {
         let concluded = self.concluded.lock().unwrap_or_else(PoisonError::into_inner);
         if *concluded {

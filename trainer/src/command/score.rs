@@ -104,7 +104,7 @@ fn score_json(bundle: &Bundle, rows: &str) -> anyhow::Result<Vec<Line>> {
 /// Parses JSON. A number out of the range of doubles is valid JSON, but no row of a model can have it.
 fn read_json(text: &str) -> anyhow::Result<Json> {
     serde_json::from_str(text).map_err(|error| {
-        // serde_json has no category of its own for it, and does not compute a number that is ignored.
+        // serde_json has no separate category for it, and does not compute a number that is ignored.
         if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
             let (line, column) = (error.line(), error.column());
             anyhow!("a number is out of range at line {line} column {column}: write one of at most 1.8e308")

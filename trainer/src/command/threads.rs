@@ -1,6 +1,6 @@
 //! How many folds are fitted in parallel.
 //!
-//! A container without a CPU limit sees all processors of its node, and each fit needs memory of its own.
+//! A container without a CPU limit sees all processors of its node, and each fit needs its own memory.
 
 use std::{fs, num::NonZero, thread};
 

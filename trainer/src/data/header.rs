@@ -72,7 +72,7 @@ pub(super) fn are_values(columns: &[String]) -> bool {
     columns.iter().any(|name| !name.is_empty()) && columns.iter().all(is_value)
 }
 
-/// Checks that each column has a name of its own, and the names that the format states.
+/// Checks that each column has a unique name, and the names that the format states.
 pub(super) fn check_columns(
     columns: &[String],
     format: &CsvFormat,

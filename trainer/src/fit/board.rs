@@ -188,7 +188,7 @@ impl<'a, F, S> Board<'a, F, S> {
 
 impl<F, S> State<F, S> {
     fn next(&mut self, rules: &Rules<'_, F>) -> Option<Work<F>> {
-        // What is fitted waits in memory.
+        // Fitted models first: they wait in memory.
         if let Some(work) = self.finishing.pop_front() {
             return Some(work);
         }
@@ -255,14 +255,14 @@ impl<F, S> Trial<F, S> {
                 .find(|folds| best.len() >= *folds && (0..*folds).all(is_worse));
             if let Some(folds) = hopeless {
                 self.until = folds;
-                // A fold that was not needed.
+                // The failure is of a fold that is not needed.
                 self.failure = None;
             }
         }
         if ready < self.until {
             return Vec::new();
         }
-        // The last fold that was missing: no other of these comes.
+        // The last needed fold is there: this happens once.
         self.worth.truncate(self.until);
         self.fitted.truncate(self.until);
         self.scored.truncate(self.until);

@@ -173,7 +173,7 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// Whether a kept trial is of this proposal.
+/// Whether a kept trial belongs to this proposal.
 fn is_of(trial: &SearchTrial, number: usize, proposed: &Proposed<'_>) -> bool {
     trial.number as usize == number
         && trial.family == proposed.family.served().name()

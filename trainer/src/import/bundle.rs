@@ -78,7 +78,7 @@ struct CardFeature<'a> {
     required: bool,
 }
 
-/// The metrics of the rows whose class is known, if they are of both classes.
+/// The metrics of the rows whose class is known, if there are rows of both classes.
 pub fn measure(sample: &Sample, scores: &[f64], threshold: &Decimal) -> Option<SampleMetrics> {
     let known = sample
         .labels

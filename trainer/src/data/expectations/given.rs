@@ -14,7 +14,7 @@ pub(super) fn mostly(given: &Expectation) -> f64 {
     given.mostly.as_ref().map_or(1.0, Decimal::to_f64)
 }
 
-/// The column that a violation is of; empty if it is of the whole table or of several columns.
+/// The column of a violation; empty if it is about the whole table or several columns.
 pub(super) fn main_column(given: &Expectation) -> &str {
     given
         .column

@@ -1,4 +1,4 @@
-//! The expectations that the declared features imply. Their violations have rules of their own (`Range`, `Category`, `Required`,
+//! The expectations that the declared features imply. Their violations have separate rules (`Range`, `Category`, `Required`,
 //! `MissingRatio`); here they are part of the report.
 
 use modelward_crds::{Expectation, ExpectationType, Severity, TrainingSource};
