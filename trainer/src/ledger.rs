@@ -13,7 +13,7 @@ use modelward_service::chain;
 use modelward_wire::{Digest, JobResult, ManifestKind, Progress, SearchRound, shorten};
 use reqwest::StatusCode;
 
-/// How often and for how long a call is repeated before it is given up.
+/// How often and for how long a call is retried.
 const PATIENCE: Retry = Retry::Within {
     patience: Duration::from_mins(2),
     // A token may be a moment too new or too old.
@@ -28,9 +28,9 @@ const SHORT_PATIENCE: Retry = Retry::Within {
     first: Duration::from_millis(250),
     longest: Duration::from_secs(5),
 };
-/// Progress that takes longer is given up.
+/// Timeout of a progress report.
 const PROGRESS_TIME: Duration = Duration::from_secs(5);
-/// Of a refusal's words so many characters are kept.
+/// Characters of a refusal's message that are kept.
 const MAX_REFUSAL: usize = 240;
 
 /// Where the ledger is and who calls it.
@@ -42,7 +42,7 @@ pub struct Config {
     pub namespace: String,
     /// The uid of this Job.
     pub job_uid: String,
-    /// The projected token; read at each call, for the kubelet renews it.
+    /// File of the projected token. It is read at each call, because the kubelet renews it.
     pub token_file: PathBuf,
 }
 
@@ -76,10 +76,10 @@ pub enum LedgerError {
         what: String,
         /// The status.
         status: StatusCode,
-        /// What it said.
+        /// Its message.
         message: String,
     },
-    /// The ledger did not answer usefully until patience ended.
+    /// The ledger gave no usable answer before the retries ended.
     #[error("the ledger failed {what} for {} s: {reason}", waited.as_secs())]
     Unreachable {
         /// The call.
@@ -89,7 +89,7 @@ pub enum LedgerError {
         /// The last failure.
         reason: String,
     },
-    /// What was fetched is not what was asked for, or cannot be kept.
+    /// What was fetched has another digest, or cannot be kept.
     #[error(transparent)]
     Files(#[from] FilesError),
     /// A fetched file cannot be written.
@@ -113,7 +113,7 @@ impl LedgerError {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
-    /// The error of a call that was tried for so long.
+    /// The error of a call that was tried for this long.
     fn of(error: client::Error, what: String, waited: Duration) -> Self {
         match error {
             client::Error::Setup(source) => Self::Client(source),
@@ -179,8 +179,8 @@ impl Ledger {
         })
     }
 
-    /// Uploads every file of a directory, then its manifest. What is there already is sent again: a copy that has
-    /// rotted in the store is healed by it.
+    /// Uploads every file of a directory, then its manifest. Files that the store already has are sent again, which repairs
+    /// damaged copies in the store.
     pub async fn publish(&self, dir: &Path, kind: ManifestKind) -> Result<Digest, LedgerError> {
         let verified = VerifiedDir::open(dir, None, kind)?;
         for entry in &verified.manifest().files {
@@ -216,19 +216,19 @@ impl Ledger {
         })
     }
 
-    /// The bytes of one blob, at most so many, verified.
+    /// The bytes of one blob, verified, up to `limit`.
     pub async fn fetch_blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, LedgerError> {
         let blob = self.client.blob(&self.namespace, digest, limit);
         Ok(timed("fetching a blob", blob).await?.into())
     }
 
-    /// Records the end of this Job, whole.
+    /// Records the complete result of this Job.
     pub async fn put_result(&self, result: &JobResult) -> Result<(), LedgerError> {
         let put = self.client.put_job_result(&self.namespace, &self.job_uid, result);
         timed("recording the result", put).await
     }
 
-    /// Records how far this Job is. One attempt: the next one says more.
+    /// Records the progress of this Job. A failed call is not retried: the next report has newer progress.
     pub async fn put_progress(&self, progress: &Progress) -> Result<(), LedgerError> {
         let once = self.client.retrying(Retry::Never).within(PROGRESS_TIME);
         let put = once.put_progress(&self.namespace, &self.job_uid, progress);

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! [`command`] has the programs that users and Jobs run; everything below them is plain functions on data: the upper line is
-//! [`data`], the lower one [`fit`]. [`import`] makes a bundle of a model that was trained elsewhere. Only [`data::source`], [`ledger`] and [`report`] talk to the world.
+//! [`data`], the lower one [`fit`]. [`import`] makes a bundle of a model that was trained elsewhere. Only [`data::source`], [`ledger`]
+//! and [`report`] exchange data with other systems.
 
 pub mod command;
 pub mod custom;

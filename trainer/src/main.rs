@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(log_format());
-    // Two providers of TLS in one process would make the first use fail; this one is the only one.
+    // With two TLS providers in one process rustls could not choose one, and the first use would fail: this one is set.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         if let Ok(termination) = Termination::listen() {
             let interruption = Arc::clone(&interruption);
-            // In a task of its own: a command may keep its thread busy for minutes.
+            // In a separate task: a command may keep its thread busy for minutes.
             tokio::spawn(async move {
                 termination.asked().await;
                 interruption.stop();
@@ -48,7 +48,7 @@ fn code(ended: anyhow::Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// As the variable of the other programs says; the trainer has no flag for it.
+/// The log format from the variable that the other programs use too; the trainer has no flag for it.
 fn log_format() -> LogFormat {
     if std::env::var("MODELWARD_LOG_FORMAT").is_ok_and(|format| format == "json") {
         LogFormat::Json

@@ -1,14 +1,14 @@
-//! Scores in order, once, and what follows from their order: areas under curves and the curves.
+//! Scores, sorted once, and what follows from their order: curves and the areas under them.
 //!
-//! Rows of equal scores are one group: no threshold separates them. Each row may be there any number of times, so that a draw of a
-//! bootstrap needs no new order. Counts are whole numbers up to the last division.
+//! Rows of equal scores are one group: no threshold separates them. Each row may occur any number of times, so that a resample of a
+//! bootstrap needs no new sort. Counts stay integers until the last division.
 
-/// Rows by rising score, those of equal scores together.
+/// Rows in ascending order of score, grouped by equal scores.
 #[derive(Clone, Debug)]
 pub(crate) struct Ranking {
     /// Indices of the scores.
     order: Vec<usize>,
-    /// Where each group begins in `order`, and its end.
+    /// The start of each group in `order`, and the end of the last.
     bounds: Vec<usize>,
 }
 
@@ -21,7 +21,7 @@ struct Group {
     down: u64,
 }
 
-/// How many rows of each class are answered with 1 where the class is 1 from a score on.
+/// How many rows of each class are predicted as class 1 at a threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Called {
     /// Rows of class 1.
@@ -35,7 +35,7 @@ pub(crate) struct Called {
 impl Ranking {
     pub(crate) fn new(scores: &[f64]) -> Self {
         let mut order: Vec<usize> = (0..scores.len()).collect();
-        // The order within a group says nothing.
+        // The order within a group does not matter.
         order.sort_unstable_by(|a, b| scores[*a].total_cmp(&scores[*b]));
         let begins = |at: &usize| *at == 0 || scores[order[*at]] != scores[order[*at - 1]];
         let bounds = (0..order.len())
@@ -47,9 +47,9 @@ impl Ranking {
         }
     }
 
-    /// The probability that a row of class 1 scores above one of class 0, ties counting half; one half where a class is absent.
+    /// The probability that a row of class 1 scores above one of class 0, ties counting half; one half if a class is absent.
     pub(crate) fn roc_auc(&self, labels: &[bool], times: impl Fn(usize) -> u64) -> f64 {
-        // Pairs in halves, so that the sum stays a whole number.
+        // Pairs count 2 and ties 1, so that the sum stays an integer.
         let (mut halves, mut below, mut ones) = (0_u128, 0_u128, 0_u128);
         for group in self.groups(labels, times) {
             let (up, down) = (u128::from(group.up), u128::from(group.down));
@@ -76,7 +76,8 @@ impl Ranking {
         if found == 0 { 0.0 } else { sum / found as f64 }
     }
 
-    /// Rows that are called 1, for each threshold from the greatest score down: the points of both curves. The first is of none.
+    /// Rows that are predicted as class 1, for each threshold from the greatest score down: the points of both curves. The first point
+    /// has no rows.
     pub(crate) fn called(&self, labels: &[bool]) -> Vec<Called> {
         let mut so_far = Called::default();
         let each = self.groups(labels, |_| 1).rev().map(|group| {
@@ -87,7 +88,7 @@ impl Ranking {
         std::iter::once(Called::default()).chain(each).collect()
     }
 
-    /// The indices of the scores, rising.
+    /// The indices of the scores, in ascending order of score.
     pub(crate) fn order(&self) -> &[usize] {
         &self.order
     }

@@ -1,4 +1,4 @@
-//! What a running step says: lines in the log, progress and result in the ledger, the termination message.
+//! What a running step reports: log lines, progress and result in the ledger, the termination message.
 
 use std::{
     fs, io,
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::ledger::Ledger;
 
-/// Least time between two lines in the log, and between two calls of the ledger.
+/// Minimum time between two log lines, and between two calls of the ledger.
 const LOG_EVERY: Duration = Duration::from_secs(2);
 
 /// Texts of a termination message that is still too long are cut to this many characters.
@@ -44,14 +44,14 @@ impl Meter {
         }
     }
 
-    /// The step is at `percent` of the Job. Written where it is the first, the last, or some time after the one before.
+    /// Reports that the step is at `percent` of the Job. Logged if it is the first report, the last, or some time after the previous one.
     pub fn at(&self, step: &str, percent: u8) {
         let percent = percent.min(100);
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let due = match *last {
             None => true,
-            // Threads report in any order: the bar never goes back.
+            // Threads report in any order: the percentage never decreases.
             Some((_, before)) if percent < before => false,
             Some((at, before)) => percent == 100 && before < 100 || now - at >= LOG_EVERY,
         };
@@ -71,7 +71,7 @@ impl Meter {
         }));
     }
 
-    /// A task that sends the newest progress to the ledger; what fails is not repeated.
+    /// Starts a task that sends the newest progress to the ledger. Failed calls are not retried.
     pub fn publish_to(&self, ledger: Ledger) -> tokio::task::JoinHandle<()> {
         let mut newest = self.sink.subscribe();
         tokio::spawn(async move {
@@ -100,9 +100,9 @@ fn remaining(elapsed: Duration, percent: u8) -> Option<u64> {
         .checked_div(percent * 1000)
 }
 
-/// The result as a termination message: whole JSON, always under 4096 bytes.
+/// The result as a termination message: valid JSON, always under 4096 bytes.
 ///
-/// The kubelet cuts what is longer in the middle of a word, and cut JSON is no JSON. Texts are shortened first, then
+/// The kubelet truncates longer messages, and truncated JSON cannot be parsed. Texts are shortened first, then
 /// lists; verdict, digest, rows and the number of violations always stay.
 pub fn termination_message(result: &JobResult) -> Vec<u8> {
     let mut short = result.abridged();
@@ -112,7 +112,7 @@ pub fn termination_message(result: &JobResult) -> Vec<u8> {
         }
         shorten(&mut short, limit);
     }
-    // Of each list the end goes first: there are 10 metrics and 13 gates at most, and what is first matters most.
+    // Lists lose their last entries first: there are at most 10 metrics and 13 gates, and the first ones matter most.
     while fitting(&short).is_none()
         && (short.warnings.pop().is_some()
             || short.metrics.len() > 7 && short.metrics.pop().is_some()

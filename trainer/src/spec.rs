@@ -1,4 +1,4 @@
-//! Reading a `ModelVersion`, and refusing what it cannot mean.
+//! Reads a `ModelVersion`, and refuses contradictions.
 
 mod custom_trainer;
 mod families;
@@ -24,10 +24,10 @@ use crate::data::{
     source::{MAX_FILES, shown},
 };
 
-/// No spec is larger: an object in Kubernetes cannot be.
+/// The largest spec: Kubernetes accepts no larger object.
 const MAX_SPEC_BYTES: u64 = 2 << 20;
 
-/// More additional datasets than these are no list that a person reads before approving.
+/// The most additional datasets: an approver would not read a longer list.
 const MAX_ADDITIONAL: usize = 8;
 
 /// Shares of rows that may be held out.
@@ -36,7 +36,7 @@ const HELD_OUT: RangeInclusive<f64> = 0.01..=0.5;
 /// More distinct words than this are an identifier, not a category.
 pub const MAX_CATEGORIES: usize = 256;
 
-/// A longer gap than a hundred years is a mistake.
+/// The largest gap, a hundred years: a longer one is a mistake.
 const MAX_GAP_SECONDS: i64 = 3_153_600_000;
 
 /// What a `ModelVersion` says about its training.
@@ -81,7 +81,7 @@ pub enum SpecError {
         /// Its `apiVersion` and `kind`.
         found: String,
     },
-    /// It serves a bundle that is there already.
+    /// It serves an existing bundle.
     #[error("source.artifact serves the bundle {0} as it is: there is nothing to train or to import")]
     Artifact(Digest),
     /// It imports a model.
@@ -89,7 +89,7 @@ pub enum SpecError {
         "source.artifact names a model that was trained elsewhere: there is nothing to train; modelward-trainer import makes its bundle"
     )]
     Import,
-    /// It parses, and asks for what cannot be. Every contradiction at once.
+    /// It can be parsed, but contradicts itself. The message has every contradiction.
     #[error("the spec is not valid: {}", .0.join("; "))]
     Invalid(Vec<String>),
 }
@@ -173,7 +173,7 @@ fn of_version(version: ModelVersion) -> Result<Spec, SpecError> {
     })
 }
 
-/// Names of columns as tables have them, which are read in the composed form too.
+/// Converts names of columns to the composed form, in which names of tables are read too.
 fn normalize_names(training: &mut TrainingSource) {
     let names = std::iter::once(&mut training.target.column)
         .chain(&mut training.exclude)
@@ -217,12 +217,12 @@ fn normalize_names(training: &mut TrainingSource) {
     }
 }
 
-/// The sha256 over a training as JSON, which the operator takes over the spec that it wrote.
+/// The sha256 of a training as JSON, as the operator computes it from the spec that it wrote.
 pub fn training_digest(training: &TrainingSource) -> serde_json::Result<Digest> {
     Ok(sha256(&serde_json::to_vec(training)?))
 }
 
-/// Checks what the API server checks too, behind what is `wrong` already: a person's own file never met it.
+/// Checks what the API server checks too, because a local file was never sent to one. Adds to what is already `wrong`.
 fn check(training: &TrainingSource, mut wrong: Vec<String>) -> Result<(), SpecError> {
     check_dataset("dataset", &training.dataset, &mut wrong);
     check_additional(&training.additional_datasets, &mut wrong);
@@ -325,7 +325,7 @@ fn check_dataset(place: &str, dataset: &Dataset, wrong: &mut Vec<String>) {
     let csv = &dataset.csv;
     if !csv.header && csv.columns.is_empty() {
         wrong.push(format!(
-            "{place}: csv.columns must be set where the file has no header"
+            "{place}: csv.columns must be set if the file has no header"
         ));
     }
     if let Some(twice) = twice(csv.columns.iter()) {
@@ -492,14 +492,14 @@ fn check_features(training: &TrainingSource, wrong: &mut Vec<String>) {
                 .zip(range.max.as_ref())
                 .is_some_and(|(min, max)| min > max)
             {
-                wrong.push(format!("feature {name:?} has a range whose min is over its max"));
+                wrong.push(format!("feature {name:?} has a range whose min is above its max"));
             }
         }
         if let Some(ratio) = &feature.max_missing_ratio
             && !(0.0..=1.0).contains(&ratio.to_f64())
         {
             wrong.push(format!(
-                "feature {name:?} has maxMissingRatio {ratio}, it must be within 0 and 1"
+                "feature {name:?} has maxMissingRatio {ratio}, it must be between 0 and 1"
             ));
         }
     }
@@ -547,7 +547,7 @@ fn check_time_split(training: &TrainingSource, wrong: &mut Vec<String>) {
     }
     if validation.repeats != 1 {
         wrong.push(format!(
-            "validation.repeats is {}, it must be 1 beside validation.timeSplit: rows have one order of time",
+            "validation.repeats is {}, it must be 1 with validation.timeSplit: rows have one order in time",
             validation.repeats
         ));
     }
@@ -608,8 +608,8 @@ pub fn positive_when(target: &Target) -> String {
     }
 }
 
-/// The name of the dataset as the spec has it, the same wherever the file lies when it is read. What may be a secret
-/// in an address (user, password, query) is left out.
+/// The name of the dataset in the spec, which does not depend on where the file is read from. Parts of an address that may be
+/// secret (user, password, query) are left out.
 pub fn source_name(dataset: &Dataset) -> String {
     let first = first_file_name(dataset);
     match dataset.more_files.len() {

@@ -333,7 +333,7 @@ fn names_that_differ_are_refused_with_both() {
     let more = more.replacen("expected_raw,1", "expected_raw,ward", 1);
     let found = import.refuse(&model, &more, &NAME);
     assert!(
-        found.contains("the sample has the column \"ward\", which is no feature of the model"),
+        found.contains("the sample has the column \"ward\", which is not a feature of the model"),
         "{found}"
     );
     import.succeed(&model, &more, &["--name", "heart", "--exclude", "ward"]);
@@ -439,12 +439,12 @@ fn what_is_not_a_classifier_of_two_classes_is_refused_by_a_sentence() {
     let empty = import.path("empty");
     fs::create_dir(&empty).unwrap();
     let found = import.refuse(&empty, &sample, &[]);
-    assert!(found.contains("is no bundle that can be served"), "{found}");
+    assert!(found.contains("is not a bundle that can be served"), "{found}");
     for refused in fs::read_dir(models().join("onnx/refused")).unwrap() {
         let path = refused.unwrap().path();
         let found = import.refuse(&path, &sample, &NAME);
         assert!(
-            found.contains("the model is not read as ONNX: "),
+            found.contains("the model cannot be read as ONNX: "),
             "{}: {found}",
             path.display()
         );

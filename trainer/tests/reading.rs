@@ -160,7 +160,7 @@ fn cases() -> Vec<Case> {
             None,
         ),
         case(
-            "per cent",
+            "percent",
             customers("amount", 40, |row| format!("{}%", row % 30)),
             "Notation",
             "remove \"%\" in the source",
@@ -568,7 +568,7 @@ fn dates_of_more_values_than_categories_may_have_come_with_the_advice_about_date
     for features in [json!([]), json!([{"name": "day", "kind": "Categorical"}])] {
         let violations = read(&csv, &json!({"features": features}), Quote::Yes).unwrap_err();
         assert_eq!(violations[0].rule, "TooManyCategories");
-        let message = "different words, at most 256 are a category, and these look like dates; list the column in exclude, or write numbers";
+        let message = "different words, but a column has at most 256 categories, and these look like dates; list the column in exclude, or write numbers";
         assert!(violations[0].message.contains(message), "{violations:?}");
     }
 }
@@ -854,7 +854,7 @@ fn inspect_ends_with_2_where_a_training_with_its_draft_would_refuse_the_data() {
         (
             rows(|row| ["0", "1", ""][row.min(40) % 41 / 20].to_owned(), 41),
             "Target",
-            "1 row misses the target; remove it",
+            "1 row lacks the target; remove it",
         ),
         (
             rows(|row| format!("{row}.5"), 40),

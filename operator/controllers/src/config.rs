@@ -27,11 +27,11 @@ pub struct Config {
     pub workload_service_account: String,
     /// Trainings that take longer are terminated.
     pub training_deadline_seconds: i64,
-    /// Ranges that trainers may read datasets from although they are refused by default.
+    /// Ranges that trainers may read datasets from even if they are refused by default.
     pub allow_sources: Networks,
     /// Further ranges that trainers may not read datasets from.
     pub deny_sources: Networks,
-    /// MiB that a dataset has at most, and all datasets of a training together.
+    /// Maximum size in MiB of a dataset, and of all datasets of a training together.
     pub max_dataset_mib: u32,
     /// Resource requests and limits of the Pod of a Job.
     pub trainer_resources: ResourceRequirements,

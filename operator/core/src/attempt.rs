@@ -102,7 +102,7 @@ pub enum DatasetSeen {
 pub struct AbsentDataset {
     /// What it is: `ConfigMap loans`.
     pub name: String,
-    /// The command that creates it, where there is one.
+    /// The command that creates it, if there is one.
     pub create: Option<String>,
 }
 
@@ -259,7 +259,7 @@ pub fn snapshot(
     settle(context, stage, watched, &mut frozen.attempt, step)
 }
 
-/// The result of the Job of a stage that reads data, once; until then what it waits for. What came of it is recorded by [`settle`].
+/// The result of the Job of a stage that reads data, once; until then what it waits for. [`settle`] records the outcome.
 pub fn read(
     context: &StageContext<'_>,
     dataset: &DatasetSeen,
@@ -305,7 +305,7 @@ pub fn read(
     Ok(result)
 }
 
-/// Records in the attempt what came of a result of [`read`]. Data that was not found and cannot be watched is looked for again.
+/// Records in the attempt the outcome of a result of [`read`]. Data that was not found and cannot be watched is looked for again.
 pub fn settle(
     context: &StageContext<'_>,
     stage: Stage,

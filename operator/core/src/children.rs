@@ -222,7 +222,7 @@ pub fn template_hash(deployment: &Value) -> String {
     name_hash([template.to_string().as_bytes()])
 }
 
-/// The pointers as people write field paths: `spec.template.spec.containers[0].image`, at most three of them.
+/// The pointers as users write field paths: `spec.template.spec.containers[0].image`, at most three of them.
 pub fn in_words(differences: &[String]) -> String {
     let shown: Vec<_> = differences.iter().take(3).map(|pointer| path(pointer)).collect();
     match differences.len().checked_sub(3) {
@@ -422,7 +422,7 @@ fn step(at: &mut String, key: &str, inner: impl FnOnce(&mut String)) {
     at.truncate(length);
 }
 
-/// The API server drops empty objects and lists in places. False is kept apart from absent: of some fields the default is true.
+/// The API server drops empty objects and lists in places. False differs from absent: some fields default to true.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,

@@ -70,9 +70,9 @@ impl Verdict {
     }
 }
 
-/// The conditions that these verdicts make of the old ones, in the verdicts' order.
+/// The old conditions updated by these verdicts, in the verdicts' order.
 ///
-/// The transition time moves only where the status flips. Conditions of types that are not among the verdicts are dropped.
+/// The transition time changes only if the status does. Conditions of types that are not among the verdicts are dropped.
 pub fn merge(
     old: &[Condition],
     verdicts: &[Verdict],
@@ -103,12 +103,12 @@ pub fn find(conditions: &[Condition], kind: ConditionType) -> Option<&Condition>
         .find(|condition| condition.type_ == kind.as_str())
 }
 
-/// Whether a condition holds. A text that is none of the three values reads as unknown.
+/// Whether a condition holds. A text that is not one of the three values reads as unknown.
 pub fn status(condition: &Condition) -> Status {
     Status::of(&condition.status).unwrap_or(Status::Unknown)
 }
 
-/// The reason of a condition, where this release knows it.
+/// The reason of a condition, if this release knows it.
 pub fn reason(condition: &Condition) -> Option<Reason> {
     Reason::of(&condition.reason)
 }

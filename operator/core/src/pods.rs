@@ -21,7 +21,7 @@ mod custom;
 
 pub use custom::{CUSTOM_TRAINER, PREPARE, custom_image};
 
-/// A Pod that has not started after this many seconds is reported, even where no cause is known yet.
+/// A Pod that has not started after this many seconds is reported, even if no cause is known yet.
 pub const PATIENCE_SECONDS: i64 = 20;
 /// Messages of Kubernetes are truncated to this length.
 const MESSAGE_LIMIT: usize = 700;
@@ -348,8 +348,8 @@ fn disruption(name: &str, status: &PodStatus) -> Option<Hindrance> {
     }
     let reason = status.reason.as_deref()?;
     let words = status.message.as_deref().unwrap_or_default();
-    // The kubelet gives a Pod that it evicts because the node lacks something the condition above, and one that exceeded its own limits of local
-    // storage none. A Pod that it does not admit, because the node lacks something already, has started no container.
+    // The kubelet sets the condition above on a Pod that it evicts because the node lacks a resource, but not on one that exceeded its own
+    // limits of local storage. A Pod that it does not admit, because the node already lacks a resource, has started no container.
     if reason == EVICTED && has_started(status) {
         return Some(Hindrance::new(
             Cause::OutOfDisk,

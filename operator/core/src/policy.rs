@@ -71,7 +71,7 @@ pub enum Approval {
 // === impl Policy ===
 
 impl Policy {
-    /// The risk of an action of this type, where `default` is the one that its kind has by itself.
+    /// The risk of an action of this type; `default` is the risk of its kind.
     pub fn risk(&self, action: ActionType, default: Risk) -> Risk {
         self.risks.get(&action).copied().unwrap_or(default)
     }

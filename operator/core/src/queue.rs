@@ -179,7 +179,7 @@ pub fn next<'a>(entries: impl IntoIterator<Item = (&'a str, &'a Entry)>, limits:
     taken
 }
 
-/// Why each waiting version waits that may not have a Job now, by uid.
+/// Why each version that may not have a Job now waits, by uid.
 pub fn waits<'a>(
     entries: &(impl IntoIterator<Item = (&'a str, &'a Entry)> + Clone),
     limits: Limits,
@@ -234,7 +234,7 @@ struct Queued<'a> {
     waiting: Vec<(&'a str, &'a Entry)>,
     /// Those that hold a place although their Pods do not run, the oldest first.
     hindered: Vec<&'a Entry>,
-    /// Of each model: the oldest one that is being trained, and the oldest one that waits.
+    /// For each model: the oldest version that is being trained, and the oldest one that waits.
     trained: BTreeMap<&'a str, &'a Entry>,
     oldest: BTreeMap<&'a str, &'a Entry>,
     /// The models of which a version has a Job that runs.

@@ -39,7 +39,7 @@ pub enum Work<'a> {
     Import(&'a ArtifactSource),
 }
 
-/// The sha256 over the training as JSON, as the trainer takes it over the spec that it reads.
+/// The sha256 of the training as JSON, as the trainer computes it from the spec that it reads.
 pub fn training_digest(training: &TrainingSource) -> Option<Digest> {
     let bytes = serde_json::to_vec(training).ok()?;
     Some(Digest::from_bytes(Sha256::digest(bytes).into()))

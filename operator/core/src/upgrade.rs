@@ -33,7 +33,7 @@ pub enum Turn {
     Stopped(String),
 }
 
-/// Whether the model `key` may take the template of `configuration`, where `at_once` may at the same time. `taken` are models
+/// Whether the model `key` may take the template of `configuration`, if `at_once` models may at the same time. `taken` are models
 /// that were allowed a moment ago and whose record does not say so yet.
 pub fn turn(key: &str, configuration: &str, models: &[ModelSeen], taken: &[String], at_once: usize) -> Turn {
     let under_way = |model: &&ModelSeen| {

@@ -25,7 +25,7 @@ pub(super) enum Command {
     Snapshot(SnapshotArgs),
     /// Train on a snapshot and write a bundle.
     Fit(FitArgs),
-    /// Write the files that an image trains on: all rows of a snapshot but the held-out ones.
+    /// Write the files that an image trains on: all rows of a snapshot except the held-out ones.
     Prepare(PrepareArgs),
     /// Score rows with a bundle, with one JSON line per row.
     Score(ScoreArgs),
@@ -47,8 +47,8 @@ pub struct SnapshotArgs {
     /// The `ModelVersion`, YAML or JSON.
     #[arg(long)]
     pub spec: PathBuf,
-    /// A CSV or Parquet file; once for each dataset of the spec that is not an address, in their order. Addresses in the spec are read
-    /// unless there is a file for every dataset.
+    /// A CSV or Parquet file; repeat it for each dataset of the spec that is not an address, in the order of the spec. Addresses in the
+    /// spec are read unless there is a file for every dataset.
     #[arg(long)]
     pub source: Vec<PathBuf>,
     /// Directory to write the snapshot to; an existing snapshot there is replaced.
@@ -75,7 +75,7 @@ pub struct RowsArgs {
     /// Directory of a snapshot.
     #[arg(long)]
     pub snapshot_dir: Option<PathBuf>,
-    /// A CSV or Parquet file, which is checked and frozen first; once for each dataset, as in `snapshot`.
+    /// A CSV or Parquet file, which is checked and frozen first; repeat it for each dataset, as in `snapshot`.
     #[arg(long)]
     pub source: Vec<PathBuf>,
 }
@@ -115,7 +115,7 @@ pub struct FitArgs {
     /// File of the counts that reference names. If absent, they are fetched from the ledger.
     #[arg(long)]
     pub window: Option<PathBuf>,
-    /// Directory with the model that an image left, of a spec with source.training.customTrainer: it is measured and not trained.
+    /// Directory with the model that a custom trainer left, for a spec with source.training.customTrainer: it is measured, not trained.
     #[arg(long)]
     pub trained: Option<PathBuf>,
     /// Directory to write the bundle to; an existing bundle there is replaced.
@@ -161,7 +161,7 @@ pub struct ScoreArgs {
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// The model: a file of LightGBM, XGBoost or ONNX, or the directory of a bundle. Not needed with a spec whose source.artifact has an
-    /// address or a model of MLflow.
+    /// address or an MLflow model.
     #[arg(long)]
     pub model: Option<PathBuf>,
     /// CSV or Parquet file with rows of the features of the model, the scores that it gives them where it was trained, and the target
@@ -178,7 +178,7 @@ pub struct ImportArgs {
     /// Column of the sample with the target, 0 or 1. For other values use a spec.
     #[arg(long, conflicts_with = "spec")]
     pub target: Option<String>,
-    /// Columns of the sample that are no features, separated by commas.
+    /// Columns of the sample that are not features, separated by commas.
     #[arg(long, value_delimiter = ',')]
     pub exclude: Vec<String>,
     /// Column of the sample with the expected probabilities of class 1. Default: expected.
@@ -249,13 +249,13 @@ pub struct ValidateArgs {
     /// The `ModelVersion`, YAML or JSON.
     #[arg(long)]
     pub spec: PathBuf,
-    /// A CSV or Parquet file; once for each dataset of the spec, in their order.
+    /// A CSV or Parquet file; repeat it for each dataset of the spec, in the order of the spec.
     #[arg(long, required = true)]
     pub source: Vec<PathBuf>,
     /// File to write the results to as JSON, in the form of Great Expectations.
     #[arg(long)]
     pub json: Option<PathBuf>,
-    /// File to write the results to as a page.
+    /// File to write the results to as an HTML page.
     #[arg(long)]
     pub html: Option<PathBuf>,
     /// How large a dataset may be.
@@ -285,7 +285,7 @@ pub struct DownloadArgs {
     /// Directory to write the files to. Files that are already there with the right digest are not downloaded again.
     #[arg(long)]
     pub to: PathBuf,
-    /// Address of a mirror: of the folder that has the files.
+    /// Address of a mirror: the folder that has the files.
     #[arg(long)]
     pub from: Option<String>,
 }
@@ -293,7 +293,8 @@ pub struct DownloadArgs {
 /// How large a dataset may be.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct SizeArgs {
-    /// MiB that a dataset has at most, and all datasets of a training together. The rows are held in memory, in several times as much.
+    /// Maximum size in MiB of a dataset, and of all datasets of a training together. The rows are held in memory, which takes several
+    /// times as much.
     #[arg(long, env = "MODELWARD_MAX_DATASET_MIB", default_value_t = MAX_MIB, value_parser = clap::value_parser!(u64).range(1..=LARGEST_MIB))]
     pub max_dataset_mib: u64,
 }
@@ -320,16 +321,16 @@ pub struct PublishArgs {
     /// Uid of this Job.
     #[arg(long, env = "MODELWARD_JOB_UID")]
     pub job_uid: Option<String>,
-    /// Ranges of addresses that a Job may read datasets from although they are loopback, link-local or a metadata service:
-    /// such as 127.0.0.0/8, separated by commas. Without `--publish` every address may be read.
+    /// Ranges of addresses, separated by commas, that a Job may read datasets from even if they are loopback, link-local or a metadata
+    /// service, such as 127.0.0.0/8. Without `--publish` every address may be read.
     #[arg(long, env = "MODELWARD_ALLOW_SOURCES", default_value = "")]
     pub allow_sources: Networks,
     /// Further ranges that a Job may not read datasets from, such as those of the cluster's Services and Pods. `--allow-sources`
     /// takes precedence.
     #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
     pub deny_sources: Networks,
-    /// Directory that keeps downloaded files by their digest. Only files whose digest the spec has in sha256 are kept, and one that is
-    /// there is not downloaded again.
+    /// Directory that caches downloaded files by their digest. Only files whose digest the spec has in sha256 are cached; a cached file
+    /// is not downloaded again.
     #[arg(long, env = "MODELWARD_DATASET_CACHE")]
     pub cache: Option<PathBuf>,
     /// File of the termination message; written with `--publish` only.
@@ -344,7 +345,7 @@ pub struct PublishArgs {
 // === impl SizeArgs ===
 
 impl SizeArgs {
-    /// The same in bytes.
+    /// The limit in bytes.
     pub(super) fn bytes(self) -> u64 {
         self.max_dataset_mib << 20
     }

@@ -11,7 +11,7 @@ use crate::{
     ledger::Ledger,
 };
 
-/// The counts of a window have a few kilobytes a feature.
+/// The largest file of a window's counts, which has a few kilobytes per feature.
 const MAX_WINDOW_BYTES: u64 = 64 << 20;
 
 /// What a new version is compared with.
@@ -21,7 +21,7 @@ pub(super) struct Baselines {
     pub(super) window: Option<Window>,
 }
 
-/// The champion and the window that the spec names; in the inner result why they cannot be used.
+/// The champion and the window that the spec names; the inner result says why they cannot be used.
 pub(super) async fn load_baselines(
     args: &FitArgs,
     training: &TrainingSource,

@@ -1,4 +1,4 @@
-//! What ends a command before it works: a spec that is not valid, and a snapshot that is not the spec's.
+//! Checks that end a command before its work: an invalid spec, or a snapshot that does not match the spec.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ use crate::{
     transform::{Problem, find_problems},
 };
 
-/// The spec, or in the inner result the verdict on one that is not valid.
+/// The spec, or in the inner result the verdict on an invalid one.
 pub(super) fn read_spec(path: &Path, stage: JobStage) -> anyhow::Result<Result<Spec, JobResult>> {
     match spec::read(path) {
         Ok(version) => Ok(Ok(version)),
@@ -38,7 +38,7 @@ pub(super) fn read_spec(path: &Path, stage: JobStage) -> anyhow::Result<Result<S
     }
 }
 
-/// The end where the spec names a snapshot, and this is another one.
+/// The result if the spec names another snapshot.
 pub(super) fn other_snapshot(
     training: &TrainingSource,
     found: &Digest,
@@ -49,7 +49,7 @@ pub(super) fn other_snapshot(
     Some(JobResult::new(stage, Verdict::SpecInvalid, message))
 }
 
-/// A snapshot of another spec, or one with too few rows for these folds.
+/// The result if the snapshot is of another spec, or has too few rows for these folds.
 pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobResult> {
     let training = &version.training;
     let end = |message: String| Some(JobResult::new(JobStage::Fit, Verdict::SpecInvalid, message));
@@ -89,7 +89,7 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
                 .join(", "),
         };
         return end(format!(
-            "the snapshot has other columns that are no features than the spec asks for: {}, not {}; take a new snapshot",
+            "the snapshot has other non-feature columns than the spec asks for: {}, not {}; take a new snapshot",
             list(&kept),
             list(&asked)
         ));
@@ -119,7 +119,7 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
     None
 }
 
-/// Why isotonic regression has too few of these rows to learn from, where this is so.
+/// Why isotonic regression has too few of these rows to learn from, if it does.
 fn refuse_isotonic(training: &TrainingSource, all: usize) -> Option<String> {
     let (mut rows, mut less) = (all, Vec::new());
     let is_image = training.custom_trainer.is_some();
@@ -154,7 +154,7 @@ fn refuse_isotonic(training: &TrainingSource, all: usize) -> Option<String> {
     })
 }
 
-/// The end where the rows cannot be split into folds as the spec asks.
+/// The result if the rows cannot be split into folds as the spec asks.
 pub(super) fn check_splits(training: &TrainingSource, data: &Dataset) -> Option<JobResult> {
     let plan = Plan::new(training);
     if plan.split_by == SplitBy::Rows && plan.held_out.is_none() {

@@ -51,7 +51,7 @@ async fn fetch_file(file: &PublicFile, base: &str, folder: &Path, fetch: &Fetch)
     let found = sha256(&bytes);
     if found != expected {
         bail!(
-            "{} has {found}, and {} must have {expected}; the server gives another file: name another one with --from",
+            "{} has {found}, and {} must have {expected}; the server has another file: name another server with --from",
             source::shown(&uri),
             file.name
         );

@@ -22,7 +22,7 @@ use crate::{
     spec,
 };
 
-/// The code of a command that found data that are not as they should be.
+/// The exit code of a command that found invalid data.
 const NOT_MET: u8 = 2;
 
 pub(super) fn validate_files(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
@@ -90,7 +90,7 @@ pub(super) fn suggest_expectations(args: &SuggestArgs) -> anyhow::Result<ExitCod
     }
     ensure!(
         !table.rows.is_empty(),
-        "{} has no rows, from which no expectations can be derived",
+        "{} has no rows: no expectations can be derived from it",
         args.source.display()
     );
     let name = args.source.display().to_string();

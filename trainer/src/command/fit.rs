@@ -126,10 +126,10 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
     }))
 }
 
-/// Where a Job keeps the rounds of its search. Without such a place it trains all the same.
+/// Where a Job keeps the rounds of its search. If there is no such place, it trains all the same.
 fn keep_rounds(ledger: &Ledger, version: &Spec, snapshot: &Snapshot) -> Option<LedgerRounds> {
     LedgerRounds::new(ledger.clone(), &version.digest, &snapshot.digest)
-        .inspect_err(|error| tracing::warn!(%error, "the program cannot be read, and rounds of the search are not kept"))
+        .inspect_err(|error| tracing::warn!(%error, "the trainer cannot read its own program; rounds of the search are not kept"))
         .ok()
 }
 
@@ -158,7 +158,7 @@ async fn train_on(
         .context("the training thread ended")?;
     match trained {
         Ok(trained) => Ok(Ok(trained)),
-        // The same data would fail again: this is an answer, not an accident.
+        // The same data would fail again, so this is a verdict and not a failure to retry.
         Err(error @ (TrainError::Fold { .. } | TrainError::Whole { .. } | TrainError::Metric { .. })) => {
             let mut result = invalid(vec![violation("", "Fit", chain(&error), 1, None)]);
             result.stage = JobStage::Fit;
@@ -194,7 +194,7 @@ fn verify(dir: &Path, digest: &Digest, snapshot: &Snapshot, trained: &Trained) -
     let bundle = Bundle::open(dir, digest).context("the bundle that was written cannot be opened")?;
     bundle
         .verify_warm_up()
-        .context("the bundle that was written does not score alike")?;
+        .context("the bundle that was written gives other scores")?;
     let scorer = trained.scorer();
     for (index, row) in snapshot.data.rows().enumerate() {
         let (found, expected) = (bundle.score(&row), scorer.score(&row));
@@ -207,7 +207,7 @@ fn verify(dir: &Path, digest: &Digest, snapshot: &Snapshot, trained: &Trained) -
     Ok(())
 }
 
-/// The last one stays beside the result, so it is sent even where the one before is a moment old.
+/// Sends the last progress, which is kept with the result, even if the previous one was sent a moment ago.
 async fn send_last_progress(ledger: &Ledger) {
     let last = Progress {
         step: "done".to_owned(),

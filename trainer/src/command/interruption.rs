@@ -1,7 +1,7 @@
 //! The end of a command by a signal.
 //!
-//! A fit of a large table is in a C++ library for minutes, and no flag would be read there. So the process ends beside it: half-written
-//! files go, the termination message is written, and nothing else is waited for.
+//! A fit of a large table may spend minutes in a C++ library that checks no flag. So another thread ends the process: it removes
+//! half-written files, writes the termination message, and waits for nothing else.
 
 use std::{
     path::{Path, PathBuf},
@@ -30,11 +30,11 @@ pub struct Interruption {
     outputs: Vec<PathBuf>,
     /// Where a Job reports its end, and of which stage.
     report: Option<(PathBuf, JobStage)>,
-    /// Whether the command has come to its end.
+    /// Whether the command has ended.
     concluded: Mutex<bool>,
 }
 
-/// Ends the process, also where a panic comes before.
+/// Ends the process, even if a panic comes first.
 struct ExitOnDrop;
 
 // === impl Interruption ===
@@ -65,18 +65,18 @@ impl Interruption {
         }
     }
 
-    /// The command has come to its end: a later signal changes nothing. If one came before, this does not return.
+    /// Records that the command has ended: a later signal changes nothing. If one came before, this does not return.
     pub fn conclude(&self) {
         *self.concluded.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
-    /// Ends the process, unless the command has come to its end.
+    /// Ends the process, unless the command has ended.
     pub fn stop(&self) {
         let concluded = self.concluded.lock().unwrap_or_else(PoisonError::into_inner);
         if *concluded {
             return;
         }
-        // A log whose reader is gone panics; the process ends all the same.
+        // Logging panics if the reader of the log is gone; the process has to end anyway.
         let _exit = ExitOnDrop;
         for output in &self.outputs {
             undo(output);
@@ -103,6 +103,6 @@ impl Drop for ExitOnDrop {
 
 fn undo(output: &Path) {
     if let Err(error) = undo_write(output) {
-        tracing::warn!(%error, path = %output.display(), "what was half-written was not removed");
+        tracing::warn!(%error, path = %output.display(), "half-written files were not removed");
     }
 }

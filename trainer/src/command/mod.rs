@@ -57,10 +57,10 @@ use crate::command::{
     snapshot::take_snapshot,
 };
 
-/// Runs what the command line says. The code of `snapshot`, `fit` and `import` with `--publish` is 0 where a result was
-/// recorded, whatever its verdict; without it, 0 means `Succeeded` and 2 any other verdict. `prepare` returns 2 where
-/// nothing is written because of the spec or the data, `score` where a row was refused, `import` where the model was, `inspect` where a column was, `validate` where a critical expectation is not met. 1 is a failure that may pass, and
-/// [`INTERRUPTED`] the end by a signal.
+/// Runs the command. The exit code of `snapshot`, `fit` and `import` with `--publish` is 0 if a result was recorded, whatever its verdict;
+/// without it, 0 means `Succeeded` and 2 any other verdict. The code is 2 if `prepare` writes nothing because of the spec or the data,
+/// `score` refused a row, `import` the model, `inspect` a column, or `validate` found a critical expectation that is not met. 1 is a
+/// failure that may be temporary, and [`INTERRUPTED`] the end by a signal.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Snapshot(args) => {

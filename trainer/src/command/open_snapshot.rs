@@ -18,7 +18,7 @@ use crate::{
     spec::Spec,
 };
 
-/// The snapshot; `Err` in the inner result where the data cannot be used, or are others than the spec asks for.
+/// The snapshot; `Err` in the inner result if the data cannot be used, or are not those that the spec asks for.
 pub(super) async fn open_snapshot(
     rows: &RowsArgs,
     version: &Spec,

@@ -16,7 +16,7 @@ use crate::{
     report,
 };
 
-/// The exit code where the spec or the data are refused.
+/// The exit code if the spec or the data are refused.
 const REFUSED: u8 = 2;
 
 pub(super) async fn prepare_files(args: &PrepareArgs, ledger: Option<&Ledger>) -> anyhow::Result<ExitCode> {
@@ -56,7 +56,7 @@ pub(super) async fn prepare_files(args: &PrepareArgs, ledger: Option<&Ledger>) -
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends with the sentence of a verdict. In a Pod the image does not run after it.
+/// Ends with the message of a verdict. In a Pod, the image then does not run.
 fn refuse(result: &JobResult, args: &PrepareArgs) -> anyhow::Result<ExitCode> {
     tracing::warn!(verdict = ?result.verdict, "{}", result.message);
     if args.publish.publish

@@ -76,7 +76,7 @@ fn print_json(result: &JobResult) -> anyhow::Result<()> {
 // === impl PublishArgs ===
 
 impl PublishArgs {
-    /// How datasets are fetched, and from where: a Job reads what other people chose.
+    /// How datasets are fetched, and from where. A Job restricts the addresses, because other users chose them.
     pub(super) fn fetch(&self, size: SizeArgs) -> Fetch {
         let reach = if self.publish {
             Reach::of_job(
@@ -94,7 +94,7 @@ impl PublishArgs {
         }
     }
 
-    /// The ledger to report to, where that was asked for.
+    /// The ledger to report to, if that was requested.
     pub(super) fn ledger(&self) -> anyhow::Result<Option<Ledger>> {
         if !self.publish {
             return Ok(None);
@@ -114,13 +114,13 @@ impl PublishArgs {
         Ok(Some(Ledger::new(config)?))
     }
 
-    /// Leaves the reason of a failed Job where its status will show it. It is no result: the Job is tried again.
+    /// Writes the reason of a failed Job where its status shows it. This is not a result: the Job is tried again.
     pub(super) fn note_failure(&self, stage: JobStage, error: &anyhow::Error) {
         if !self.publish {
             return;
         }
         let reason = shorten(&format!("{error:#}"), 900);
-        // A program reads whether it failed or could not reach what it needs; people read why.
+        // The operator reads whether the Job failed or could not reach what it needs; users read why.
         let unreachable = is_unreachable(error).then(|| {
             let result = JobResult::new(stage, Verdict::Unreachable, reason.clone()).abridged();
             serde_json::to_string(&result).ok()

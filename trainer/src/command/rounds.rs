@@ -15,11 +15,11 @@ use crate::{
     ledger::{Ledger, LedgerError},
 };
 
-/// The rounds of one search in the ledger. After the first failure it is left alone: a training never fails because of it.
+/// The rounds of one search in the ledger. After the first failure it is not used any more: a training never fails because of it.
 #[derive(Debug)]
 pub(super) struct LedgerRounds {
     ledger: Ledger,
-    /// Of all that the search depends on.
+    /// Digest of everything that the search depends on.
     search: Digest,
     runtime: Handle,
     failed: AtomicBool,
@@ -28,7 +28,7 @@ pub(super) struct LedgerRounds {
 // === impl LedgerRounds ===
 
 impl LedgerRounds {
-    /// Those of this training on this snapshot, made by this program. Called in a runtime.
+    /// The rounds of this training on this snapshot by this program. Must be called in a runtime.
     pub(super) fn new(ledger: Ledger, training: &Digest, snapshot: &Digest) -> io::Result<Self> {
         // Another build may fit in another way.
         let (program, _) = sha256_file(&std::env::current_exe()?)?;
@@ -55,7 +55,7 @@ impl LedgerRounds {
                 if !self.failed.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         error = chain(error),
-                        "rounds of the search are not kept from here on: if this Job is interrupted, the next one repeats them"
+                        "rounds of the search are no longer kept: if this Job is interrupted, the next one repeats them"
                     );
                 }
             })

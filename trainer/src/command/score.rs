@@ -59,7 +59,7 @@ pub(super) fn score_rows(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
         out.write_all(b"\n")
     });
     match written.and_then(|()| out.flush()) {
-        // The reader of the output has seen enough.
+        // The reader has closed the output.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         other => other.context("cannot write to the standard output")?,
     }
@@ -101,10 +101,10 @@ fn score_json(bundle: &Bundle, rows: &str) -> anyhow::Result<Vec<Line>> {
     Ok(rows.iter().map(read).collect())
 }
 
-/// A number that no double holds is valid JSON, and no row of a model.
+/// Parses JSON. A number out of the range of doubles is valid JSON, but no row of a model can have it.
 fn read_json(text: &str) -> anyhow::Result<Json> {
     serde_json::from_str(text).map_err(|error| {
-        // serde_json has no category of its own for it, and does not compute a number that is ignored.
+        // serde_json has no separate category for it, and does not compute a number that is ignored.
         if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
             let (line, column) = (error.line(), error.column());
             anyhow!("a number is out of range at line {line} column {column}: write one of at most 1.8e308")
@@ -125,7 +125,7 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> a
         table, violations, ..
     } = read.with_context(|| format!("cannot read {}", path.display()))?;
     if let Some(found) = violations.first() {
-        // What is no table at all has no columns, and no format helps.
+        // Without columns it is not a table, and no format helps.
         let hint = if !table.columns.is_empty() && spec.is_none() {
             "; fields of csv are in the dataset of a ModelVersion, which --spec names"
         } else {
@@ -165,7 +165,7 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> a
     Ok(table.rows.iter().map(score).collect())
 }
 
-/// Where the column of each feature is. All have to be there: a name with a slip would be a feature that every row misses.
+/// The index of each feature's column. All must exist: a misspelled name would be a feature that is missing in every row.
 fn find_columns(schema: &FeatureSchema, columns: &[String]) -> anyhow::Result<Vec<usize>> {
     let place = |name: &str| {
         let name = normalize_name(name);

@@ -80,11 +80,11 @@ pub(super) async fn take_snapshot(args: &SnapshotArgs, ledger: Option<&Ledger>) 
     Ok(result)
 }
 
-/// What the snapshot of a retraining is beside the version that serves.
+/// The snapshot of a retraining compared with the version that serves.
 enum Compared {
-    /// Data of other features.
+    /// The data has other features.
     OtherFeatures(Vec<Violation>),
-    /// How many of its rows are new, or why they cannot be counted. That is no fault of the data: whether the two can be compared is
+    /// How many of its rows are new, or why they cannot be counted. The data is not at fault: whether the two can be compared is
     /// decided when the model is fitted.
     Rows(Result<NewRows, String>),
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-/// A directory under `TMPDIR` that goes when the command ends.
+/// A directory under `TMPDIR` that is removed when the command ends.
 pub(super) struct Temporary(PathBuf);
 
 // === impl Temporary ===
@@ -12,7 +12,7 @@ pub(super) struct Temporary(PathBuf);
 impl Temporary {
     pub(super) fn new() -> anyhow::Result<Self> {
         let path = Self::path();
-        // A process of the same number may have been killed here.
+        // A killed process with the same id may have left one.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))

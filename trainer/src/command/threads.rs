@@ -1,6 +1,6 @@
-//! How many folds are fitted side by side.
+//! How many folds are fitted in parallel.
 //!
-//! A container without a CPU limit sees all processors of its node, and each fit needs memory of its own.
+//! A container without a CPU limit sees all processors of its node, and each fit needs its own memory.
 
 use std::{fs, num::NonZero, thread};
 
@@ -27,7 +27,7 @@ const FIT_PER_VALUE: u64 = 6;
 /// Bytes that the data take for each value: the columns, and the rows as they are scored.
 const DATA_PER_VALUE: u64 = 8;
 
-/// The threads that fit these data: as many as there are processors, and no more than fit into the memory.
+/// The number of threads for these data: as many as there are processors, and no more than fit into the memory.
 pub(super) fn default_threads(data: &Dataset) -> usize {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let values = (data.len() * data.columns.len()) as u64;
@@ -36,13 +36,13 @@ pub(super) fn default_threads(data: &Dataset) -> usize {
         tracing::info!(
             threads,
             processors,
-            "the memory limit bounds the folds that are fitted side by side"
+            "the memory limit reduces the number of folds that are fitted in parallel"
         );
     }
     threads
 }
 
-/// How many of the processors can fit data of so many values side by side in so many bytes; at least one.
+/// How many processors can fit data with this many values in parallel within this many bytes; at least one.
 fn threads_within(limit: u64, processors: usize, values: u64) -> usize {
     let of_fits = limit.saturating_sub(PROGRAM + values * DATA_PER_VALUE);
     let fits = of_fits / (FIT + values * FIT_PER_VALUE);

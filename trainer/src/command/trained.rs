@@ -1,4 +1,4 @@
-//! The model that an image left, in place of a training.
+//! The model that a custom trainer left, in place of a training.
 
 use std::{path::Path, sync::Arc};
 

@@ -37,7 +37,7 @@ pub(super) struct Fitted<'a> {
     pub(super) digest: Digest,
 }
 
-/// `Succeeded` where every gate and every comparison passed, `GatesFailed` otherwise.
+/// `Succeeded` if every gate and every comparison passed, `GatesFailed` otherwise.
 pub(super) fn judge(fitted: &Fitted<'_>) -> JobResult {
     let Fitted {
         training,
@@ -74,8 +74,8 @@ pub(super) fn judge(fitted: &Fitted<'_>) -> JobResult {
     result
 }
 
-/// What a gate that failed says, of the mean over what was measured. The value has all its places: a rounded one may equal the bound. The
-/// comparison has words of its own.
+/// The message of a failed gate, about the mean over what was measured. The value is not rounded: a rounded one may equal the bound. The
+/// comparison has its own message.
 fn failure_of(gate: &GateResult, training: &TrainingSource, measured: &str) -> Option<String> {
     let (side, bound, is_least) = match &gate.bound {
         GateBound::AtLeast(bound) => ("under", bound, true),
@@ -157,7 +157,7 @@ fn success_message(fitted: &Fitted<'_>) -> String {
     )
 }
 
-/// That the threshold leaves one class alone, where this is so.
+/// A note if the threshold assigns every row to one class.
 fn one_class(candidate: &Candidate) -> Option<String> {
     let class = candidate.only_class()?;
     Some(format!(
@@ -166,7 +166,7 @@ fn one_class(candidate: &Candidate) -> Option<String> {
     ))
 }
 
-/// That there are too few rows to judge a model by, where this is so. A metric of a handful of rows is 0 or 1 by chance.
+/// A warning if there are too few rows to judge a model by. A metric of a handful of rows is 0 or 1 by chance.
 fn too_few_rows(rows: usize, least: usize, folds: usize) -> Option<String> {
     (rows < ENOUGH_ROWS || least < ENOUGH_OF_A_CLASS).then(|| {
         format!(

@@ -28,7 +28,7 @@ pub struct Request<'a> {
     pub model: &'a str,
     /// The column of the class.
     pub target: &'a str,
-    /// The format of the model that it leaves.
+    /// The format of the model that the image has to leave.
     pub format: CustomFormat,
     /// Seed of its random choices.
     pub seed: u64,
@@ -64,7 +64,7 @@ struct Contract<'a> {
 struct ContractFeature<'a> {
     name: &'a str,
     kind: &'static str,
-    /// The words in the order of their codes: the first is 0.
+    /// The categories in the order of their codes: the first is 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     categories: Option<&'a [String]>,
 }
@@ -76,7 +76,7 @@ pub fn write(rows: &Dataset, request: &Request<'_>, dir: &Path) -> anyhow::Resul
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
     };
     fs::create_dir_all(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
-    // Where it is, the others are whole and belong to it: the one of an earlier call goes first, and the new one comes last.
+    // If it exists, the other files are complete and belong to it: an earlier one is removed first, and the new one is written last.
     let path = dir.join(CONTRACT);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -126,8 +126,8 @@ fn contract<'a>(rows: &'a Dataset, request: &Request<'a>) -> Contract<'a> {
     }
 }
 
-/// The columns of the Parquet file in its order. Missing values are empty cells. The text of many rows is several times as large as their values: it
-/// is written in pieces.
+/// The columns of the Parquet file in its order. Missing values are empty cells. The text of many rows is several times as large as their
+/// values: it is written in pieces.
 fn write_csv(rows: &Dataset, target: &str, path: &Path) -> Result<(), csv::Error> {
     let (groups, times) = (&rows.row_columns.groups, &rows.row_columns.times);
     let mut writer = csv::Writer::from_path(path)?;

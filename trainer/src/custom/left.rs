@@ -10,22 +10,22 @@ use rustix::{
 
 use crate::{data::violation::cut, import::ImportError};
 
-/// The scores that the model gives the rows that it was trained on, where the image left them.
+/// The scores that the model gives the rows that it was trained on, if the image left them.
 pub const SCORES: &str = "scores.csv";
 
-/// No model is read that is larger.
+/// The largest model that is read.
 pub const MAX_MODEL_BYTES: u64 = 1 << 30;
 
-/// No scores are read that are more.
+/// The largest file of scores that is read.
 const MAX_SCORE_BYTES: u64 = 512 << 20;
 
-/// Files that are named in a message, at most. More are not counted.
+/// The most files that are named in a message. More are not counted.
 const NAMED: usize = 8;
 
-/// Characters of a name in a message.
+/// Characters of a name that are shown in a message.
 const NAME: usize = 64;
 
-/// What neither is a file nor leads to one.
+/// What is not a file and does not lead to one.
 const SPECIAL: &str = "a device, a pipe or a socket";
 
 /// What an image left.
@@ -37,7 +37,7 @@ pub struct Left {
     pub scores: Option<Vec<u8>>,
 }
 
-/// Reads what is in the directory: one file of a model and, where it is there, [`SCORES`]. Nothing else may be there.
+/// Reads what is in the directory: one file of a model and, if it exists, [`SCORES`]. Nothing else may be there.
 pub fn read(dir: &Path) -> anyhow::Result<Left> {
     let list = || format!("cannot list the directory {}", dir.display());
     let mut models = Vec::new();
@@ -57,7 +57,7 @@ pub fn read(dir: &Path) -> anyhow::Result<Left> {
     match models.as_slice() {
         [] => refuse("the image left no model: it has to write one file to MODELWARD_OUTPUT_DIR".to_owned()),
         [name] => Ok(Left {
-            // Its own name, whatever it is: it was listed, so it is no path.
+            // Its own name, whatever it is: it was listed, so it is not a path.
             model: read_plain(&dir.join(name), name, MAX_MODEL_BYTES)?,
             scores,
         }),
@@ -72,8 +72,8 @@ pub fn read(dir: &Path) -> anyhow::Result<Left> {
     }
 }
 
-/// A plain file that is not too large. What is opened is what is looked at: no link is followed, which might lead to the token of the ledger, and no
-/// pipe is waited for.
+/// A plain file that is not too large. The opened file is the one that is checked: no link is followed, which might lead to the token of
+/// the ledger, and no pipe is waited for.
 fn read_plain(path: &Path, name: &str, most: u64) -> anyhow::Result<Vec<u8>> {
     let named = quote(name);
     let reading = || format!("cannot read {named}, which the image left");
@@ -110,12 +110,12 @@ fn read_plain(path: &Path, name: &str, most: u64) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Why a file cannot be opened, where the image is to blame.
+/// Why a file cannot be opened, if the image is to blame.
 fn explain_unopened(error: Errno, named: &str) -> Option<String> {
     match error {
-        // A name that is no UTF-8 has other characters now.
+        // A name that is not UTF-8 has other characters now.
         Errno::NOENT => Some(format!(
-            "the image left {named}, whose name is not read: use letters and digits"
+            "the image left {named}, whose name cannot be used: use letters and digits"
         )),
         Errno::LOOP => Some(wrong_kind(named, "a link")),
         // A socket, or a device without a driver.
@@ -232,7 +232,7 @@ mod tests {
         use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
         let dir = dir();
         fs::write(dir.path().join(OsStr::from_bytes(b"mod\xffel")), "tree").unwrap();
-        assert!(refusal(dir.path()).contains("whose name is not read"));
+        assert!(refusal(dir.path()).contains("whose name cannot be used"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A training by an image of the user's own: what it gets, and what it leaves.
+//! A training by a custom trainer: what its image gets, and what it leaves.
 //!
 //! ```text
 //! snapshot ──splits──► all rows but the held-out ones ──exchange──► train.csv, train.parquet, contract.json ──► the image

@@ -22,7 +22,7 @@ pub struct CustomModel {
     family: &'static str,
     scorer: Box<dyn Scorer>,
     files: Vec<(&'static str, Vec<u8>)>,
-    /// What the bundle says of its training.
+    /// What the bundle says about its training.
     pub info: CustomTrainerInfo,
 }
 
@@ -126,7 +126,7 @@ fn wrong_kind(entry: &OutlineEntry, feature: &Feature) -> Option<String> {
         (OutlineKind::Categorical { .. }, FeatureKind::Numeric { .. }) => {
             Some("is Numeric in contract.json, and the model splits it by categories".to_owned())
         }
-        // LightGBM says nothing of a feature that it does not use.
+        // LightGBM says nothing about a feature that it does not use.
         (OutlineKind::Numeric(Some(_)), FeatureKind::Categorical { .. }) => Some(
             "is Categorical in contract.json, and the model takes it as a number: declare its codes as categorical".to_owned(),
         ),
@@ -160,7 +160,7 @@ impl FittedModel for CustomModel {
         &*self.scorer
     }
 
-    /// The library that fitted it is in the image: what it says of its scores was compared when the file was read.
+    /// The library that fitted it is in the image: its scores were compared when the file was read.
     fn check_parity(&self, _sample: Sample<'_>) -> Result<(), FitError> {
         Ok(())
     }
@@ -178,12 +178,12 @@ impl FittedModel for CustomModel {
             compared_rows,
         } = &self.info;
         let compared = match compared_rows {
-            0 => "The image left no scores to compare it with.".to_owned(),
+            0 => "The image left no scores for a comparison.".to_owned(),
             _ if compared_rows == rows => {
-                "It gives the rows that the image got the scores that the image left for them.".to_owned()
+                "Its scores for the rows that the image got match those that the image left.".to_owned()
             }
             _ => format!(
-                "It gives {compared_rows} of the rows that the image got the scores that the image left for them."
+                "Its scores for {compared_rows} of the rows that the image got match those that the image left."
             ),
         };
         ModelReport {

@@ -9,7 +9,7 @@ use crate::{
 /// The head of the file.
 const HEAD: &str = "expected";
 
-/// The scores in the file, of so many rows at most. Its bytes, which are many more, are dropped.
+/// The scores in the file, at most one per row. Its bytes, which are many more, are dropped.
 pub(super) fn parse(bytes: Vec<u8>, most: usize) -> Result<Vec<f64>, ImportError> {
     let Ok(text) = String::from_utf8(bytes) else {
         return refuse("is not UTF-8");
@@ -17,7 +17,7 @@ pub(super) fn parse(bytes: Vec<u8>, most: usize) -> Result<Vec<f64>, ImportError
     let mut lines = text.lines();
     if lines.next().map(str::trim) != Some(HEAD) {
         return refuse(&format!(
-            "does not begin with a line {HEAD:?}: write one probability a line below it"
+            "does not begin with a line {HEAD:?}: write one probability per line below it"
         ));
     }
     let mut expected = Vec::new();

@@ -1,7 +1,7 @@
 //! Reading an object of a bucket: `s3://BUCKET/KEY`, `gs://BUCKET/KEY`, `az://CONTAINER/BLOB`.
 //!
-//! The client is the one that reads http addresses, so what a Job may reach holds here too: for the store, for the services that give
-//! out tokens, and for what they redirect to.
+//! The client is the one that reads http addresses, so the limits on what a Job may reach apply here too: to the store, to the services
+//! that issue tokens, and to redirects.
 
 use std::{fmt, pin::Pin, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::data::{
     source::{Fetch, SourceError, TOTAL_TIMEOUT, client, root_cause, shown},
 };
 
-/// What a token provider of the cluster gives a Pod beside [`credential_keys`].
+/// What a token provider of the cluster sets in a Pod besides [`credential_keys`].
 const IDENTITY: [&str; 10] = [
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_ROLE_ARN",
@@ -64,8 +64,8 @@ pub(super) async fn read(uri: &str, access: &Access, fetch: &Fetch) -> Result<Ve
     };
     let (scheme, rest) = uri.split_once("://").unwrap_or_default();
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-    let key = Path::from_url_path(key).map_err(|_| refused("the key of the object is none".to_owned()))?;
-    // A person at a desk has no Secret, but credentials of their own.
+    let key = Path::from_url_path(key).map_err(|_| refused("the key of the object is not valid".to_owned()))?;
+    // A user outside of a cluster has no Secret, but their own credentials.
     let lacks_secret = !access.is_given && (fetch.reach.is_job() || access.settings.is_empty());
     if let (Some(secret), true) = (&access.secret, lacks_secret) {
         return Err(SourceError::NotFound {
@@ -91,7 +91,7 @@ pub(super) async fn read(uri: &str, access: &Access, fetch: &Fetch) -> Result<Ve
     }
     .map_err(|_| {
         refused(format!(
-            "the store cannot be opened with what there is; it takes {}",
+            "the store cannot be opened with the variables that are set; it takes {}",
             credential_keys(uri).collect::<Vec<_>>().join(", ")
         ))
     })?;
@@ -144,8 +144,8 @@ async fn get(store: &dyn ObjectStore, key: &Path, uri: &str, limit: u64) -> Resu
 // === impl Access ===
 
 impl Access {
-    /// What a dataset says, with the variables of this process: those of its Secret, which a Job has under names with the dataset's index,
-    /// or else those that every program of a cloud reads.
+    /// The access to a dataset, from the variables of this process: those of its Secret, which a Job has under names with the dataset's
+    /// index, or otherwise the standard variables of the cloud.
     pub fn of(dataset: &Dataset, index: usize, variable: impl Fn(&str) -> Option<String>) -> Self {
         let uri = dataset.uri.as_deref().unwrap_or_default();
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -187,7 +187,7 @@ impl Access {
         plain: bool,
         connector: Connector,
     ) -> Result<Box<dyn ObjectStore>, StoreError> {
-        // Without credentials a request is not signed. It does not ask the node for its own.
+        // Without credentials a request is not signed. The client does not request the node's own.
         let unsigned =
             self.get("AWS_ACCESS_KEY_ID").is_none() && self.get("AWS_WEB_IDENTITY_TOKEN_FILE").is_none();
         let mut builder = AmazonS3Builder::new()

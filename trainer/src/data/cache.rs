@@ -9,7 +9,7 @@ use std::{
 use modelward_model::sha256;
 use modelward_wire::Digest;
 
-/// No process takes so long to write one file.
+/// No process takes this long to write one file.
 const PART_LIFETIME: Duration = Duration::from_hours(1);
 
 /// The file of this digest, if it is there and has it.
@@ -23,7 +23,7 @@ pub(super) fn read(folder: &Path, digest: &Digest) -> Option<Vec<u8>> {
     None
 }
 
-/// Keeps a file that has this digest. A cache that cannot be written is no reason to fail.
+/// Keeps a file that has this digest. If the cache cannot be written, that is only logged.
 pub(super) fn keep(folder: &Path, digest: &Digest, bytes: &[u8]) {
     if sha256(bytes) != *digest {
         return;
@@ -33,7 +33,7 @@ pub(super) fn keep(folder: &Path, digest: &Digest, bytes: &[u8]) {
     }
 }
 
-/// Writes a file at once: no reader sees a part of it.
+/// Writes a file atomically: no reader sees a part of it.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder)?;
@@ -48,7 +48,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Removes what killed processes left of this file. Other processes may share a cache and write now, so that only what is old goes.
+/// Removes what killed processes left of this file. Other processes may share the cache and be writing now, so only old parts are
+/// removed.
 fn remove_old_parts(path: &Path, folder: &Path) {
     let begin = format!("{}.", path.file_name().unwrap_or_default().to_string_lossy());
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {

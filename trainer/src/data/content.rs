@@ -18,11 +18,11 @@ use parquet::{
 pub enum Content {
     /// They are in memory.
     Memory(Bytes),
-    /// They are in an open file, of which they are so many.
+    /// They are in an open file, with their number.
     File(Arc<File>, u64),
 }
 
-/// Reads a content from some place on.
+/// Reads a content from a position on.
 #[derive(Debug)]
 pub struct ContentReader {
     content: Content,
@@ -53,7 +53,7 @@ impl Content {
         }
     }
 
-    /// So many bytes from this place on. Fewer are an error.
+    /// The bytes from this position on. Fewer than `length` are an error.
     pub fn read_at(&self, start: u64, length: usize) -> io::Result<Bytes> {
         let end = start.checked_add(length as u64).filter(|end| *end <= self.len());
         let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::data::row_columns::RowColumns;
 
-/// From how many rows a combination of values on, repeats are expected.
+/// If there are this many rows for each combination of values, repeats are expected.
 const ROWS_OF_A_COMBINATION: u64 = 10;
 
 /// What is trained on: the columns of a schema and the class of each row.
@@ -15,18 +15,18 @@ const ROWS_OF_A_COMBINATION: u64 = 10;
 pub struct Dataset {
     /// The features.
     pub schema: FeatureSchema,
-    /// One a feature, in the schema's order, each with a value a row.
+    /// One per feature, in the schema's order, each with a value per row.
     pub columns: Vec<Values>,
     /// The class of each row, in the order of the source.
     pub labels: Vec<bool>,
-    /// What columns that are no features say of each row.
+    /// The columns that are not features.
     pub row_columns: RowColumns,
 }
 
-/// The values of one feature. Four bytes a value, whatever the rows miss.
+/// The values of one feature. Four bytes per value, missing or not.
 #[derive(Clone, Debug)]
 pub enum Values {
-    /// Numbers; NaN is a missing one, and no other value is not finite.
+    /// Numbers; NaN is a missing one, and all other values are finite.
     Numbers(Vec<f32>),
     /// Indices of categories, [`Values::MISSING`] and [`Values::UNKNOWN`].
     Categories(Vec<u32>),
@@ -39,7 +39,7 @@ pub struct Sample<'a> {
     pub data: &'a Dataset,
     /// Their indices, ascending.
     pub rows: &'a [usize],
-    /// How much each of them counts, where they count differently.
+    /// How much each of them counts, if they count differently.
     pub weights: Option<&'a [f32]>,
 }
 
@@ -79,7 +79,7 @@ impl Dataset {
         }
     }
 
-    /// These rows alone, with all of the schema.
+    /// Only these rows, with the whole schema.
     #[must_use]
     pub fn of_rows(&self, rows: &[usize]) -> Self {
         Self {
@@ -120,7 +120,7 @@ impl Dataset {
         (0..self.len()).map(|row| self.row(row))
     }
 
-    /// For each row, the index of the first row with the same values; its own where it is the first. Classes may differ.
+    /// For each row, the index of the first row with the same values; its own if it is the first. Classes may differ.
     ///
     /// Rows are ordered by a hash of their values, and only rows of one hash are compared: a comparison reads every column.
     pub fn first_of_its_values(&self) -> Vec<usize> {
@@ -141,7 +141,7 @@ impl Dataset {
         first
     }
 
-    /// For each row, the row that no fold separates it from: the first one with the same values, or itself where
+    /// For each row, the row that no fold separates it from: the first one with the same values, or itself if
     /// [repeats are expected](Self::combinations_if_repeats_are_expected).
     pub fn kept_together(&self) -> Vec<usize> {
         match self.combinations_if_repeats_are_expected() {
@@ -166,9 +166,9 @@ impl Dataset {
         Some(combinations)
     }
 
-    /// A number of each row that is equal where the values are.
+    /// A number for each row that is equal if the values are equal.
     fn hashes(&self) -> Vec<u64> {
-        // An odd number of no pattern, by which all bits of a value reach the upper ones.
+        // An odd number without a pattern: multiplied by it, all bits of a value reach the upper ones.
         const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut hashes = vec![0_u64; self.len()];
         for column in &self.columns {
@@ -190,7 +190,7 @@ impl Dataset {
     /// 32 hexadecimal digits that name a row by its content: the first half of the sha256 of `name`, unit separator,
     /// value, record separator for every feature in the order of names, then the class.
     ///
-    /// The same row in another snapshot, at another place or with other columns' order, has the same hash.
+    /// The same row in another snapshot, at another position or with another order of columns, has the same hash.
     pub fn row_hash(&self, index: usize) -> String {
         self.row_hash_of(index, &self.schema.names().collect())
     }
@@ -241,7 +241,7 @@ impl Values {
         }
     }
 
-    /// No values yet, of a feature of this kind, with memory for so many.
+    /// No values yet, of a feature of this kind, with memory for this many.
     pub fn with_capacity(kind: &FeatureKind, rows: usize) -> Self {
         match kind {
             FeatureKind::Numeric { .. } => Self::Numbers(Vec::with_capacity(rows)),
@@ -327,7 +327,7 @@ impl Values {
         Some(keys.len() as u64)
     }
 
-    /// What is equal where the values are equal.
+    /// A key that is equal if the values are equal.
     fn key(&self, row: usize) -> u32 {
         match self {
             // Zero has two signs and one value, a missing number one of many bit patterns.

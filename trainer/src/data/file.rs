@@ -14,12 +14,12 @@ use crate::data::{
     violation::Quote,
 };
 
-/// Reads a table from CSV or Parquet. What breaks the form is a violation; what could be read is returned beside it.
+/// Reads a table from CSV or Parquet. What breaks the format is a violation; what could be read is returned with it.
 pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Violation>) {
     read_within(bytes, format, quote, source::MAX_BYTES)
 }
 
-/// The same of a file whose rows have at most so many bytes as CSV.
+/// Like `read`, for a file whose rows have at most `limit` bytes as CSV.
 pub fn read_within(bytes: &[u8], format: &CsvFormat, quote: Quote, limit: u64) -> (Table, Vec<Violation>) {
     if parquet::is_parquet(bytes) {
         let content = Content::Memory(Bytes::copy_from_slice(bytes));
@@ -29,7 +29,7 @@ pub fn read_within(bytes: &[u8], format: &CsvFormat, quote: Quote, limit: u64) -
     }
 }
 
-/// The same of a file that is read in pieces, with its digest.
+/// Like `read_within`, for a file that is read in pieces, with its digest.
 pub fn read_content(content: &Content, format: &CsvFormat, quote: Quote, limit: u64) -> io::Result<Parsed> {
     let length = content.len().min(4);
     let (head, tail) = (
@@ -41,7 +41,7 @@ pub fn read_content(content: &Content, format: &CsvFormat, quote: Quote, limit: 
     }
     let (sha256, size) = sha256_of(content.reader())?;
     let (table, violations) = parquet::read(content, format, quote, limit);
-    // The rows are those of the digest, or of none.
+    // The rows must be those of the digest.
     if matches!(content, Content::File(..)) && sha256_of(content.reader())? != (sha256, size) {
         return Err(io::Error::other(
             "the file changed while it was read; write it again and start over",

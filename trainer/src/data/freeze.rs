@@ -21,15 +21,15 @@ use crate::{
     spec::{self, Spec},
 };
 
-/// A result names this many violations at most: the ledger takes no more than a megabyte.
+/// A result names at most this many violations: the ledger accepts no more than a megabyte.
 const MAX_VIOLATIONS: usize = 500;
 
-/// What the datasets came to: a snapshot to be written, or the end.
+/// The result of freezing: a snapshot to be written, or a refusal.
 #[derive(Debug)]
 pub enum Frozen {
     /// A snapshot.
     Built(Built),
-    /// The data cannot be used, or are not there.
+    /// The data cannot be used, or do not exist.
     Ended(JobResult),
 }
 
@@ -112,7 +112,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
                 quote: part.quote,
             })
             .collect();
-        // Of what is not the table that the spec describes, expectations would say little.
+        // If this is not the table that the spec describes, expectations would say little.
         if violations.is_empty() {
             expectations::validate(&tables, training)?
         } else {
@@ -137,7 +137,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
             return Ok(Frozen::Ended(invalid(violations)));
         }
         Err(found) => {
-            // What is no table has no rows either: to say so twice helps no reader.
+            // A file that is not a table has no rows either; saying so twice helps no reader.
             violations.extend(found.into_iter().filter(|_| readable));
             violations.extend(unmet);
             return Ok(Frozen::Ended(invalid(violations)));
@@ -160,7 +160,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
     }))
 }
 
-/// What an error of a source says of the data; the error itself where it says nothing of them.
+/// The result for an error of a source that says something about the data; otherwise the error itself.
 fn result_of(error: SourceError) -> anyhow::Result<JobResult> {
     let rule = match &error {
         SourceError::NotFound { .. } => {
@@ -216,7 +216,7 @@ fn records_of(
     (sources, if several { files } else { Vec::new() })
 }
 
-/// The datasets that have not the digest that the spec pins.
+/// The datasets that do not have the digest that the spec pins.
 fn check_pins(training: &TrainingSource, parts: &[Read]) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (index, dataset) in training.datasets().enumerate() {
@@ -272,7 +272,7 @@ fn parse(
     Ok((read, violations))
 }
 
-/// The end of a step whose data break these rules.
+/// The result of a step whose data break these rules.
 pub fn invalid(violations: Vec<Violation>) -> JobResult {
     let first = violations.first().map(|violation| {
         // These messages name their column themselves.

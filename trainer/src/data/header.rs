@@ -9,10 +9,10 @@ use crate::data::{
     violation::{Quote, cut, violation},
 };
 
-/// A file may not have more columns: a missing line break makes millions.
+/// The most columns of a file: a missing line break would make millions.
 pub(super) const MAX_COLUMNS: usize = 4096;
 
-/// Characters of a name. The API takes no more for a feature.
+/// Maximum length of a name, which is that of a feature in the API.
 pub(super) const MAX_NAME: usize = 128;
 
 /// The names with those of `csv.rename`.
@@ -58,7 +58,7 @@ pub(super) fn rename_columns(
     columns
 }
 
-/// That a file has more columns than are read, where it has.
+/// The violation of a file that has more columns than are read.
 pub(super) fn too_many_columns(columns: usize) -> Option<Violation> {
     (columns > MAX_COLUMNS).then(|| {
         let message = format!("the file has {columns} columns, at most {MAX_COLUMNS} are read");
@@ -72,7 +72,7 @@ pub(super) fn are_values(columns: &[String]) -> bool {
     columns.iter().any(|name| !name.is_empty()) && columns.iter().all(is_value)
 }
 
-/// Checks that each column has a name of its own, and the names that the format states.
+/// Checks that each column has a unique name, and the names that the format states.
 pub(super) fn check_columns(
     columns: &[String],
     format: &CsvFormat,
@@ -84,7 +84,7 @@ pub(super) fn check_columns(
         return;
     }
     let hint = if format.header && are_values(columns) {
-        "; where the first row is data, set dataset.csv.header: false and name the columns in dataset.csv.columns"
+        "; if the first row is data, set dataset.csv.header: false and name the columns in dataset.csv.columns"
     } else {
         ""
     };
@@ -92,8 +92,8 @@ pub(super) fn check_columns(
         if name.is_empty() {
             let place = index + 1;
             let message = format!(
-                "column {place} of the header has no name (pandas: write with index=False); name it by csv.rename: \
-                 [{{position: {place}, to: row}}], and list row in exclude where it is no feature"
+                "column {place} of the header has no name (pandas: write with index=False); name it with csv.rename: \
+                 [{{position: {place}, to: row}}], and list row in exclude if it is not a feature"
             );
             violations.push(violation("", "Header", message, 1, None));
         } else if name.chars().count() > MAX_NAME {
@@ -103,7 +103,7 @@ pub(super) fn check_columns(
                 Quote::No => String::new(),
             };
             let message = format!(
-                "the name of column {place}{shown} has {} characters, at most {MAX_NAME} are allowed; give it a shorter one by \
+                "the name of column {place}{shown} has {} characters, at most {MAX_NAME} are allowed; give it a shorter one with \
                  csv.rename: [{{position: {place}, to: NAME}}]",
                 name.chars().count()
             );
@@ -111,7 +111,7 @@ pub(super) fn check_columns(
         } else if name.contains('\0') {
             let place = index + 1;
             let message = format!(
-                "the name of column {place} has a zero byte, which no text has; give it another one by csv.rename: \
+                "the name of column {place} has a zero byte, which is not text; give it another one with csv.rename: \
                  [{{position: {place}, to: NAME}}]"
             );
             violations.push(violation("", "Header", message, 1, None));

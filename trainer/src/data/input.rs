@@ -32,7 +32,7 @@ pub struct Input<'a> {
     /// Its name as the spec has it: a key, a path or an address, without what may be a secret.
     pub name: String,
     /// How messages name it: the first dataset's as its source, the others' as the spec names the dataset, with the file's own name
-    /// where there are several.
+    /// if there are several.
     pub label: String,
     /// Where it is.
     pub place: Place<'a>,
@@ -49,7 +49,7 @@ pub enum Place<'a> {
     Cluster,
 }
 
-/// Every file of the datasets, in their order. The i-th path is the i-th file that is no address, or the i-th file where there are as
+/// Every file of the datasets, in their order. The i-th path is the i-th file that is not an address, or the i-th file if there are as
 /// many paths as files. A folder stands for the files in it.
 pub fn inputs<'a>(
     training: &'a TrainingSource,
@@ -65,7 +65,7 @@ pub fn inputs<'a>(
     let all = files().count();
     ensure!(
         paths.is_empty() || paths.len() == local || paths.len() == all,
-        "--source is given {} times, the spec has {local} {} that are no address; name one file for each, in their order",
+        "--source is given {} times, the spec has {local} {} that are not addresses; name one file for each, in their order",
         paths.len(),
         if training.datasets().any(|dataset| !dataset.more_files.is_empty()) {
             "files of datasets"
@@ -116,7 +116,7 @@ fn names(training: &TrainingSource) -> impl Iterator<Item = String> {
     std::iter::once(spec::source_name(&training.dataset)).chain(others)
 }
 
-/// The names and places of a file of the spec: several where it is a folder.
+/// The names and places of a file of the spec: several if it is a folder.
 fn places<'a>(
     dataset: &'a Dataset,
     file: &'a str,
@@ -203,17 +203,17 @@ impl Input<'_> {
         matches!(self.place, Place::Address(_))
     }
 
-    /// Its bytes: of a file on a disk in pieces, of an address in memory.
+    /// Its bytes: a file on a disk is read in pieces, an address into memory.
     pub async fn open(&self, fetch: &Fetch) -> Result<Content, SourceError> {
         match &self.place {
             Place::Path(path) => {
                 source::open_file_within(path, fetch.max_bytes).map_err(|error| match error {
-                    // A path within the Pod says nothing to a person, who wrote the name of an object.
+                    // The user wrote the name of an object; a path within the Pod would not help.
                     SourceError::NotFound { .. } if fetch.reach.is_job() => self.absent(path),
                     error => error,
                 })
             }
-            // The digest of several files is none of a file.
+            // The digest of several files is not that of one.
             Place::Address(uri) => {
                 let expected = self.dataset.sha256.filter(|_| self.dataset.more_files.is_empty());
                 let bytes = if is_bucket(uri) {
@@ -226,7 +226,7 @@ impl Input<'_> {
             }
             Place::Cluster => Err(SourceError::NotFound {
                 name: spec::source_name(self.dataset),
-                reason: "it can be read by a Pod only; name a copy of the file with --source".to_owned(),
+                reason: "only a Pod can read it; name a copy of the file with --source".to_owned(),
             }),
         }
     }
@@ -241,7 +241,7 @@ impl Input<'_> {
         })
     }
 
-    /// What a mounted dataset lacks, in the words of the spec.
+    /// What a mounted dataset lacks, in the terms of the spec.
     fn absent(&self, path: &Path) -> SourceError {
         if let Some(source) = &self.dataset.config_map {
             return SourceError::NoKey {
@@ -317,7 +317,7 @@ mod tests {
         );
         assert_eq!(assigned(&[]).unwrap(), [None, None, None]);
         let error = assigned(&["a"]).unwrap_err().to_string();
-        assert!(error.contains("2 datasets that are no address"), "{error}");
+        assert!(error.contains("2 datasets that are not addresses"), "{error}");
     }
 
     #[test]

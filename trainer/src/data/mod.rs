@@ -4,7 +4,7 @@
 //! source ──► content ──table──► text cells ──check──► Dataset ──snapshot──► data.parquet, snapshot.json
 //! ```
 //!
-//! [`freeze`] drives it. [`expectations`] judges the same cells as [`check`]. [`source`] alone talks to the world, within the [`reach`] that a Job has.
+//! [`freeze`] drives it. [`expectations`] judges the same cells as [`check`]. Only [`source`] reads addresses, within the Job's [`reach`].
 
 pub mod bucket;
 pub(crate) mod cache;

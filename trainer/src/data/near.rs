@@ -1,6 +1,6 @@
 //! The name that was probably meant.
 
-/// The one of `names` that is closest to `wrong`, where it is close enough for a slip.
+/// The one of `names` that is closest to `wrong`, if it is close enough to be a typo.
 pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let folded = fold(wrong);
     let most = (folded.chars().count() / 3).max(1);
@@ -22,7 +22,7 @@ pub fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> St
     })
 }
 
-/// Case, blanks and joints are what people get wrong most.
+/// Without case, blanks and separators, which are mistaken most often.
 fn fold(name: &str) -> String {
     name.trim()
         .chars()
@@ -32,7 +32,7 @@ fn fold(name: &str) -> String {
         .collect()
 }
 
-/// Letters to insert, remove, replace or swap, where it is at most `most`.
+/// The number of letters to insert, remove, replace or swap, if it is at most `most`.
 fn distance(a: &str, b: &str, most: usize) -> Option<usize> {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     if a.len().abs_diff(b.len()) > most {

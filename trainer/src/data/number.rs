@@ -15,7 +15,7 @@ pub struct Notation {
     pub thousands: Option<char>,
 }
 
-/// What a number is written with that is no notation of one.
+/// What may be written with a number and does not belong to a notation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// The sign or the code of a currency.
@@ -28,10 +28,10 @@ pub enum Mark {
     Infinite,
 }
 
-/// How a text that is no plain number may be read as one.
+/// How a text that is not a plain number may be read as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guess {
-    /// What has to go first.
+    /// What has to be removed first.
     pub mark: Option<Mark>,
     /// A bit for each of [`NOTATIONS`] that reads the rest.
     pub notations: u16,
@@ -50,7 +50,7 @@ pub const NOTATIONS: [Notation; 9] = [
     Notation::PLAIN,
 ];
 
-/// Signs of currencies, of which some are written before and some behind the amount.
+/// Currency signs; some are written before the amount, some after it.
 const SIGNS: [char; 18] = [
     '$', '€', '£', '¥', '₹', '₽', '₩', '₺', '₴', '₫', '₪', '₦', '₱', '฿', '₡', '₲', '₵', '¢',
 ];
@@ -65,7 +65,7 @@ const fn notation(decimal: char, thousands: Option<char>) -> Notation {
     Notation { decimal, thousands }
 }
 
-/// How a text that is no number in a file's notation may be one in another; `None` where it is none.
+/// How a text that is not a number in a file's notation may be one in another; `None` if it is none.
 pub fn guess(text: &str) -> Option<Guess> {
     let unsigned = strip_sign(text).1;
     let lower = |word: &str| unsigned.eq_ignore_ascii_case(word);
@@ -104,7 +104,7 @@ fn is_beyond_doubles(text: &str) -> bool {
         && text.parse::<f64>().is_ok_and(f64::is_infinite)
 }
 
-/// What is left without a sign of per cent or currency.
+/// The text without a percent or currency sign.
 fn strip_mark(text: &str) -> (Option<Mark>, Cow<'_, str>) {
     if let Some(rest) = text.strip_suffix('%') {
         return (Some(Mark::Percent), rest.trim_end().into());
@@ -122,7 +122,7 @@ fn strip_mark(text: &str) -> (Option<Mark>, Cow<'_, str>) {
     }
 }
 
-/// The sign as ASCII has it, and the rest.
+/// The sign in ASCII, and the rest.
 fn strip_sign(text: &str) -> (&'static str, &str) {
     match text.strip_prefix(['-', '\u{2212}']) {
         Some(rest) => ("-", rest),
@@ -149,7 +149,7 @@ pub fn read_cell<'a>(kind: &FeatureKind, text: &'a str, notation: Notation, miss
 // === impl Notation ===
 
 impl Notation {
-    /// As programs write numbers.
+    /// The notation of programs.
     pub const PLAIN: Self = notation('.', None);
 
     /// The notation of a file.
@@ -169,7 +169,7 @@ impl Notation {
         }
     }
 
-    /// The number in a text as programs write it; `None` where it is none.
+    /// The number in a text as programs write it; `None` if there is none.
     pub fn plain(self, text: &str) -> Option<Cow<'_, str>> {
         let (sign, unsigned) = strip_sign(text);
         if self == Self::PLAIN {
@@ -219,7 +219,7 @@ impl Notation {
         groups.iter().enumerate().all(fits).then(|| groups.concat())
     }
 
-    /// The canonical category of a text: of a number that of its plain form.
+    /// The canonical category of a text; for a number, that of its plain form.
     pub fn category(self, text: &str) -> Cow<'_, str> {
         if self == Self::PLAIN && !text.starts_with('\u{2212}') {
             return canonical_category(text);
@@ -230,7 +230,7 @@ impl Notation {
         }
     }
 
-    /// How the spec says it, such as `csv.decimal: ","`.
+    /// How the spec sets it, such as `csv.decimal: ","`.
     pub fn remedy(self) -> String {
         let thousands = self
             .thousands

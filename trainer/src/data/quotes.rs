@@ -2,13 +2,13 @@
 
 use csv::StringRecord;
 
-/// So many delimiters within one cell, in lines that each have as many as the table, are rows and no text.
+/// This many delimiters within one cell, in lines that each have as many as the table, are rows and not text.
 const ENOUGH_DELIMITERS: usize = 6;
 
 /// A quote that takes lines into one cell.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OpenQuote {
-    /// Where it is in the record's bytes.
+    /// Its position in the record's bytes.
     pub(super) opened: usize,
     /// Line breaks in the cell.
     pub(super) lines: u64,
@@ -16,15 +16,15 @@ pub(super) struct OpenQuote {
     closed: bool,
 }
 
-/// Where a reader of one record is.
+/// The state of a reader of one record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     /// At the start of a cell.
     Start,
-    /// In a cell without quotes, or behind those of one.
+    /// In a cell without quotes, or after those of one.
     Plain,
     Quoted,
-    /// Behind a quote within a quoted cell: its end, or the first of two.
+    /// After a quote within a quoted cell: its end, or the first of two.
     Quote,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn check_quotes(
             // Blank lines before the record.
             (State::Start, b'\n' | b'\r') => State::Start,
             (State::Quote, byte) if lines > 0 && !byte.is_ascii_whitespace() => {
-                // Text behind the closing quote: it was the opening one of another cell.
+                // Text after the closing quote: it was the opening one of another cell.
                 worst.get_or_insert(OpenQuote {
                     opened,
                     lines,

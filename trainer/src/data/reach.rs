@@ -2,8 +2,8 @@
 //!
 //! The author of a `ModelVersion` chooses the address that a Job reads. So a Job reads nothing from its own node (loopback,
 //! link-local and the clouds' metadata services), from the ledger, and from the ranges that the operator's settings refuse,
-//! such as those of the cluster's Services and Pods. Ranges that the settings allow are read, whatever else contains them.
-//! A person's own command reads whatever that person could read.
+//! such as those of the cluster's Services and Pods. Ranges that the settings allow may be read, even if another range contains them.
+//! A command outside of a cluster may read every address.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -39,20 +39,20 @@ pub struct Reach {
     ledger: Option<(String, u16, bool)>,
 }
 
-/// A name that leads to addresses alone that are not read from.
+/// A name that resolves only to addresses that must not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct OutOfReach {
     /// The name.
     pub host: String,
-    /// Why its addresses are not read from.
+    /// Why its addresses must not be read.
     pub reason: String,
 }
 
 // === impl Reach ===
 
 impl Reach {
-    /// Every address: for a person at a desk.
+    /// Every address: for a command outside of a cluster.
     pub fn anywhere() -> Self {
         Self::default()
     }
@@ -77,7 +77,7 @@ impl Reach {
         self.in_job
     }
 
-    /// Checks what an address says without asking for a name.
+    /// Checks an address without resolving its name.
     pub fn check_url(&self, url: &Url) -> Result<(), String> {
         let host = url.host_str().unwrap_or_default();
         if let (true, Some((ledger, port, is_service))) = (self.in_job, &self.ledger)
@@ -155,7 +155,7 @@ fn are_one_service(one: &str, other: &str) -> bool {
     let Some((start, rest)) = long.split_at_checked(short.len()) else {
         return false;
     };
-    // A name of one part, such as localhost, is no beginning of another.
+    // A name of one part, such as localhost, is not the beginning of another.
     start.eq_ignore_ascii_case(short) && (rest.is_empty() || (rest.starts_with('.') && short.contains('.')))
 }
 
@@ -170,7 +170,7 @@ fn plain(address: IpAddr) -> IpAddr {
         Ipv4Addr::from(u32::from(a) << 16 | u32::from(b))
     };
     match segments {
-        // Mapped, and as a NAT64 translates it.
+        // IPv4-mapped, or translated by NAT64.
         [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => IpAddr::V4(last()),
         _ => IpAddr::V6(six),
     }

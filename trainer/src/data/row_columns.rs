@@ -1,16 +1,16 @@
-//! What columns that are neither features nor the target say of each row.
+//! Columns that are neither features nor the target.
 
 use modelward_wire::words;
 use serde::{Deserialize, Serialize};
 
-/// What such columns say of each row, in the order of the rows.
+/// The values of such columns, in the order of the rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RowColumns {
     /// Which rows belong together.
     pub groups: Option<Groups>,
     /// How much each row counts.
     pub weights: Option<Weights>,
-    /// When each row was.
+    /// The time of each row.
     pub times: Option<Times>,
 }
 
@@ -30,18 +30,18 @@ pub struct Groups {
 pub struct Weights {
     /// The column.
     pub column: String,
-    /// Finite and not negative, one a row.
+    /// Finite and not negative, one per row.
     pub of_row: Vec<f32>,
 }
 
-/// When each row was.
+/// The time of each row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Times {
     /// The column.
     pub column: String,
     /// How all of its values are written.
     pub format: TimeFormat,
-    /// Microseconds since 1970, one a row.
+    /// Microseconds since 1970, one per row.
     pub of_row: Vec<i64>,
 }
 
@@ -84,7 +84,7 @@ pub struct GroupInfo {
     pub groups: u64,
 }
 
-/// The column of weights.
+/// Rows with the weight 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WeightInfo {
@@ -111,7 +111,7 @@ pub struct TimeInfo {
 // === impl RowColumns ===
 
 impl RowColumns {
-    /// The same of some of the rows.
+    /// The values of some of the rows.
     #[must_use]
     pub fn of_rows(&self, rows: &[usize]) -> Self {
         Self {
@@ -130,7 +130,7 @@ impl RowColumns {
         }
     }
 
-    /// What `snapshot.json` says of them.
+    /// Their entry in `snapshot.json`.
     pub fn info(&self) -> RowColumnsInfo {
         RowColumnsInfo {
             group: self.groups.as_ref().map(|groups| GroupInfo {
@@ -189,7 +189,7 @@ impl TimeFormat {
                 Some(start.timestamp().as_microsecond())
             }
             Self::WithoutOffset => {
-                // A reader of such times would take no notice of an offset.
+                // The parser of such times would ignore an offset.
                 let (_, time) = text.split_at_checked("2026-01-31".len())?;
                 let is_time = |byte: u8| byte.is_ascii_digit() || matches!(byte, b':' | b'.');
                 let digits = time.strip_prefix([' ', 'T'])?;
@@ -211,7 +211,7 @@ impl TimeFormat {
 // === impl Groups ===
 
 impl Groups {
-    /// The groups of these values, one a row.
+    /// The groups of these values, one per row.
     pub fn of_values<'a>(column: &str, values: impl Iterator<Item = std::borrow::Cow<'a, str>>) -> Self {
         let mut places = std::collections::HashMap::new();
         let mut names = Vec::new();

@@ -1,15 +1,15 @@
-//! The text cells of a table: four bytes a cell beside its text.
+//! The text cells of a table: four bytes per cell besides its text.
 
 use std::sync::Arc;
 
-/// Rows of a block. What a column has of them is one text, which grows while the block is filled and is then cut to its length.
+/// Rows of a block. The texts of a column in a block are one text, which grows while the block is filled and is then cut to its length.
 const BLOCK: usize = 1 << 16;
 
 /// The rows of a table, each with as many cells as the table has columns.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     numbers: Arc<Vec<u64>>,
-    /// All have [`BLOCK`] rows, but for the last one.
+    /// All have [`BLOCK`] rows, except for the last one.
     blocks: Vec<Block>,
 }
 
@@ -23,7 +23,7 @@ pub struct RowCells<'a> {
 /// By column.
 type Block = Vec<Texts>;
 
-/// Texts, one behind the other. A file has fewer bytes than 32 bits count ([`MAX_BYTES`](super::source::MAX_BYTES)).
+/// Texts, one after the other. A file has fewer bytes than 32 bits count ([`MAX_BYTES`](super::source::MAX_BYTES)).
 #[derive(Clone, Debug, Default)]
 struct Texts {
     text: String,
@@ -90,7 +90,7 @@ impl Rows {
         self.numbers.iter().copied().zip(cells)
     }
 
-    /// The same rows with this column alone, which they do not have any more.
+    /// Moves this column out of these rows, into rows with this column alone.
     #[must_use]
     pub fn take_column(&mut self, column: usize) -> Self {
         let take = |block: &mut Block| block.get_mut(column).map(std::mem::take).into_iter().collect();
@@ -136,7 +136,7 @@ impl Texts {
             .get(start.map_or(0, |start| *start as usize)..end as usize)
     }
 
-    /// Leaves no memory for more. A copy: the allocator shrinks a block in place where more than half of it is used, and keeps the rest.
+    /// Frees unused memory, with a copy: the allocator shrinks a block in place if more than half of it is used, and keeps the rest.
     fn shrink(&mut self) {
         self.text = self.text.as_str().to_owned();
         self.ends = self.ends.as_slice().to_vec();

@@ -1,4 +1,4 @@
-//! What has to be known of all bytes of a text file, while they pass on their way to a parser.
+//! Checks all bytes of a text file while they pass on to a parser.
 //!
 //! Only the bytes of the current record are kept: a file need not fit into memory.
 
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 /// Bytes that are read of the source at once.
 const PIECE: usize = 1 << 18;
 
-/// A record with more bytes is none: a quote opens in it and is not closed, or the file has no line breaks.
+/// Maximum size of a record. In a larger one a quote is not closed, or the file has no line breaks.
 pub(super) const MAX_RECORD: usize = 512 << 20;
 
 /// A byte order mark.
@@ -25,7 +25,7 @@ const MAX_BLANKS: usize = 4096;
 /// Separators that a file may have.
 const SEPARATORS: [u8; 4] = [b';', b',', b'\t', b'|'];
 
-/// A reader that looks at what it reads. It hands the bytes behind a byte order mark on. Places are counted in these.
+/// A reader that checks what it reads. It passes on the bytes after a byte order mark. Positions are counted in these.
 pub(super) struct Scan<R> {
     source: R,
     hash: Sha256,
@@ -33,7 +33,7 @@ pub(super) struct Scan<R> {
     size: u64,
     /// Bytes before the window.
     base: u64,
-    /// Where the current record begins.
+    /// The start of the current record.
     record: u64,
     window: Vec<u8>,
     /// Bytes of the window that were handed on.
@@ -81,9 +81,9 @@ pub(super) struct Scanned {
     pub(super) sha256: Digest,
     /// Number of all bytes.
     pub(super) size: u64,
-    /// Its first bytes that are no blanks, at most four.
+    /// Its first bytes that are not blanks, at most four.
     pub(super) head: Vec<u8>,
-    /// The first byte that is not of UTF-8, from the start of the file; lines end with `\n`.
+    /// The first byte that is not UTF-8, from the start of the file; lines end with `\n`.
     pub(super) wrong: Option<Place>,
     /// The first zero byte.
     pub(super) zero: Option<Place>,
@@ -138,7 +138,7 @@ impl<R: Read> Scan<R> {
         self.record = at.clamp(self.record, self.base + self.window.len() as u64);
     }
 
-    /// The line of so many bytes behind the start of the current record, from 1.
+    /// The line at this many bytes after the start of the current record, from 1.
     pub(super) fn line(&self, behind: usize) -> u64 {
         self.place(self.record + behind as u64).line
     }
@@ -148,7 +148,7 @@ impl<R: Read> Scan<R> {
         self.is_too_long
     }
 
-    /// Reads what is left of the source, and says what was found.
+    /// Reads what is left of the source, and returns what was found.
     pub(super) fn finish(mut self) -> io::Result<Scanned> {
         while !self.has_ended {
             self.record = self.base + self.window.len() as u64;
@@ -172,9 +172,9 @@ impl<R: Read> Scan<R> {
         })
     }
 
-    /// Reads the next piece behind the window, from which all goes that is before the current record.
+    /// Reads the next piece into the window, and drops what is before the current record.
     fn fill(&mut self) {
-        // One byte stays: whether a line ends with `\r` shows the byte behind it. So do those of a character that has begun.
+        // The last byte stays, because the byte after `\r` shows whether a line ends there. So do the bytes of an incomplete character.
         let done = (self.record - self.base) as usize;
         let done = done.min(self.handed).min(self.window.len().saturating_sub(HEAD));
         self.breaks += count_breaks(&self.window[..done], self.window.get(done));
@@ -185,7 +185,7 @@ impl<R: Read> Scan<R> {
         let before = self.window.len();
         self.window.resize(before + PIECE, 0);
         let mut end = before;
-        // Whole pieces, whatever the source gives: a parser that is given a mark alone takes it for the end.
+        // Whole pieces, however little the source returns at once: a parser that got nothing but a mark would take that for the end.
         while end < self.window.len() && !self.has_ended {
             match self.source.read(&mut self.window[end..]) {
                 Ok(0) => self.has_ended = true,
@@ -254,13 +254,13 @@ impl<R: Read> Scan<R> {
         }
     }
 
-    /// Whether nothing that follows can change what is said of the file.
+    /// Whether no further byte can change the verdict on the file.
     fn is_decided(&self) -> bool {
         self.wrong.is_some() || self.zero.is_some() || self.is_too_long
     }
 }
 
-/// What is no text, or cannot be read, seems to end where that is found.
+/// Bytes that are not text, or cannot be read, look like the end of the file.
 impl<R: Read> Read for Scan<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // The first piece may hold nothing but the mark.
@@ -280,8 +280,8 @@ impl<R: Read> Read for Scan<R> {
     }
 }
 
-/// Where the first byte in the window is that is not of UTF-8. `open` are the bytes of a character that ends behind `before`, and
-/// then those of one that ends behind the window.
+/// The position of the first byte in the window that is not UTF-8. `open` has the bytes of a character that ends after `before`, and
+/// then those of one that ends after the window.
 fn find_wrong(open: &mut Vec<u8>, window: &[u8], before: usize) -> Option<usize> {
     let start = before - open.len().min(before);
     open.clear();
@@ -296,7 +296,7 @@ fn find_wrong(open: &mut Vec<u8>, window: &[u8], before: usize) -> Option<usize>
     }
 }
 
-/// Line breaks in these bytes, of every system; `next` is the byte behind them.
+/// Line breaks in these bytes, of every system; `next` is the byte after them.
 fn count_breaks(bytes: &[u8], next: Option<&u8>) -> u64 {
     let returns = if bytes.contains(&b'\r') {
         let behind = bytes.iter().skip(1).chain([next.unwrap_or(&b' ')]);

@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `data.parquet` | one column a feature (32-bit floats, or categories as canonical text; null is missing), named as the target the class 0 or 1, then the columns that are no features and say something of each row; rows in the source's order |
+//! | `data.parquet` | one column per feature (32-bit floats, or categories as canonical text; null is missing), the class 0 or 1 under the name of the target, then the columns that are not features; rows in the source's order |
 //! | `snapshot.json` | [`SnapshotInfo`]: sources with their digests, the resolved schema, what is in each column |
 //! | `validation.json`, `validation.html` | what the expectations of the spec found, if it has any |
 
@@ -58,7 +58,7 @@ const MAX_RESERVED: u64 = 1 << 29;
 /// Rows of a row group: what a reader must hold at once.
 const GROUP: usize = 65_536;
 
-/// What a snapshot is. No clock is in it: the same data and spec give the same bytes.
+/// The description of a snapshot. It has no time of day: the same data and spec give the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotInfo {
@@ -79,12 +79,12 @@ pub struct SnapshotInfo {
     pub schema: FeatureSchema,
     /// What is in each feature's column, and then in that of the target.
     pub columns: Vec<ColumnReport>,
-    /// Columns that are neither features nor the target and are kept beside them.
+    /// Columns that are neither features nor the target and are kept with them.
     #[serde(default, skip_serializing_if = "RowColumnsInfo::is_empty")]
     pub row_columns: RowColumnsInfo,
     /// Columns of the source that were left out.
     pub excluded: Vec<String>,
-    /// What the data breaks: nothing, for only data that passed is frozen.
+    /// Violations: none, because only data that passed is frozen.
     pub violations: Vec<Violation>,
 }
 
@@ -96,7 +96,7 @@ const MAX_WARNINGS: usize = 20;
 pub struct Snapshot {
     /// Its address.
     pub digest: Digest,
-    /// What it is.
+    /// Its description.
     pub info: SnapshotInfo,
     /// Its rows.
     pub data: Dataset,
@@ -158,7 +158,7 @@ pub enum SnapshotError {
     /// The table does not parse.
     #[error("{DATA} does not parse")]
     Parquet(#[from] ParquetError),
-    /// The table is no Parquet file that could have been written.
+    /// The table is not a Parquet file that this program could have written.
     #[error("{DATA} is damaged: {0}")]
     Damaged(String),
     /// The table is not the one that `snapshot.json` describes.
@@ -204,7 +204,7 @@ pub fn build_of_files(
         .with(INFO, json(&info)?))
 }
 
-/// Reads and verifies a snapshot; its digest must be `expected` where that is given.
+/// Reads and verifies a snapshot; its digest must be `expected` if that is given.
 pub fn open(dir: &Path, expected: Option<&Digest>) -> Result<Snapshot, SnapshotError> {
     let dir = VerifiedDir::open(dir, expected, ManifestKind::Snapshot)?;
     dir.verify_all()?;
@@ -219,7 +219,7 @@ pub fn open(dir: &Path, expected: Option<&Digest>) -> Result<Snapshot, SnapshotE
     info.schema.check()?;
     let (file, length) = dir.open_file(DATA)?;
     let content = Content::File(Arc::new(file), length);
-    // The library asserts some of what a file should be.
+    // The library has assertions about the file, which may panic.
     let data = catch_unwind(AssertUnwindSafe(|| read_table(&content, &info)));
     let data = data.unwrap_or_else(|_| {
         Err(SnapshotError::Damaged(
@@ -240,7 +240,7 @@ pub fn open(dir: &Path, expected: Option<&Digest>) -> Result<Snapshot, SnapshotE
 
 // === writing ===
 
-/// The rows as Parquet: the features, the class named as the target, then what else is said of each row.
+/// The rows as Parquet: the features, the class under the name of the target, then the columns that are not features.
 pub(crate) fn write_table(data: &Dataset, target: &str) -> Result<Vec<u8>, ParquetError> {
     let mut fields = Vec::new();
     for feature in &data.schema.features {
@@ -309,7 +309,7 @@ pub(crate) fn write_table(data: &Dataset, target: &str) -> Result<Vec<u8>, Parqu
     Ok(bytes)
 }
 
-/// The fields of the columns that are no features, in the order in which they are written.
+/// The fields of the columns that are not features, in the order in which they are written.
 fn row_fields(columns: &RowColumns) -> Result<Vec<Arc<Type>>, ParquetError> {
     let mut fields = Vec::new();
     if let Some(groups) = &columns.groups {
@@ -469,13 +469,13 @@ fn read_table(content: &Content, info: &SnapshotInfo) -> Result<Dataset, Snapsho
     })
 }
 
-/// Rows that memory is reserved for: a column that grows is half empty in the end. Neither count is verified yet.
+/// Rows that memory is reserved for: a column that grows ends up half empty. Neither count is verified yet.
 fn reserved_rows(stated: u64, held: u64, columns: usize) -> usize {
     let most = MAX_RESERVED / (columns as u64).max(1);
     usize::try_from(stated.min(held).min(most)).unwrap_or(0)
 }
 
-/// The columns that are no features, in the order in which they are written.
+/// The columns that are not features, in the order in which they are written.
 fn row_columns(info: &RowColumnsInfo) -> impl Iterator<Item = (&String, Physical)> {
     let group = info
         .group
@@ -486,7 +486,7 @@ fn row_columns(info: &RowColumnsInfo) -> impl Iterator<Item = (&String, Physical
     group.chain(weight).chain(time)
 }
 
-/// The columns that are no features, the first of them at this index.
+/// The columns that are not features, the first of them at this index.
 fn read_row_columns(
     reader: &SerializedFileReader<Content>,
     info: &RowColumnsInfo,
@@ -526,7 +526,7 @@ fn read_row_columns(
     if let Some(weights) = &weights
         && !weights.of_row.iter().all(is_weight)
     {
-        let message = format!("column {:?} holds what is no weight", weights.column);
+        let message = format!("column {:?} holds values that are not weights", weights.column);
         return Err(SnapshotError::Mismatch(message));
     }
     Ok(RowColumns {
@@ -575,7 +575,7 @@ fn category(
             .take(40)
             .collect::<String>();
         SnapshotError::Mismatch(format!(
-            "column {name:?} holds {word:?}, which is no category of it"
+            "column {name:?} holds {word:?}, which is not one of its categories"
         ))
     })
 }

@@ -26,7 +26,7 @@ use crate::data::{
 
 /// Files of a dataset.
 pub const MAX_FILES: usize = 16;
-/// What a dataset has at most where nothing else is set: the rows are held in memory.
+/// Maximum size of a dataset if nothing else is set: the rows are held in memory.
 pub const MAX_BYTES: u64 = MAX_MIB << 20;
 /// The same in MiB.
 pub const MAX_MIB: u64 = 512;
@@ -37,19 +37,19 @@ pub const LARGEST_MIB: u64 = LARGEST_DATASET_MIB as u64;
 pub(crate) const LIMIT_REMEDY: &str =
     "the Helm value trainer.maxDatasetMiB, or --max-dataset-mib, raises the limit";
 
-/// How often an address is asked. A failure that may pass ends the Pod, which says so in the condition; the Job makes others.
-/// One that took its whole time is not repeated before that.
+/// How often an address is requested. Then a failure that may be temporary ends the Pod, with a message for the condition; the Job creates
+/// other Pods. A request that timed out is not repeated before that.
 const ATTEMPTS: u32 = 3;
 
-/// How often an address is asked where each time sends more of the file before the connection breaks.
+/// How often an address is requested if each request receives more of the file before the connection breaks.
 const RESUMES: u32 = 20;
 
 const MAX_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
-/// A dataset of the largest size arrives in it at 1.2 MiB a second.
+/// Long enough for a dataset of the largest size at 1.2 MiB per second.
 pub(super) const TOTAL_TIMEOUT: Duration = Duration::from_hours(1);
-/// A source that has sent fewer bytes a second than this since [`SLOW_AFTER`] is given up.
+/// A source that has sent fewer bytes per second than this since [`SLOW_AFTER`] is given up.
 const SLOWEST: u64 = 1024;
 const SLOW_AFTER: Duration = Duration::from_secs(20);
 
@@ -57,7 +57,7 @@ const SLOW_AFTER: Duration = Duration::from_secs(20);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// There is nothing under that name, or it is not given to us.
+    /// There is nothing under that name, or we may not read it.
     #[error("{name}: {reason}")]
     NotFound {
         /// What was asked for.
@@ -83,7 +83,7 @@ pub enum SourceError {
         /// Bytes that it may have.
         limit: u64,
     },
-    /// The file is there and cannot be read.
+    /// The file exists and cannot be read.
     #[error("cannot read {name}")]
     Read {
         /// Its path.
@@ -91,7 +91,7 @@ pub enum SourceError {
         /// Why.
         source: io::Error,
     },
-    /// The address is none, or redirects in a way that is not followed.
+    /// The address is not valid, or redirects in a way that is not followed.
     #[error("{name}: {reason}")]
     Address {
         /// The address.
@@ -107,7 +107,7 @@ pub enum SourceError {
         /// The answer.
         status: StatusCode,
     },
-    /// The server did not answer usefully, several times.
+    /// The server gave no usable answer, several times.
     #[error("{name} was not read: {reason}")]
     Unreachable {
         /// The address.
@@ -115,7 +115,7 @@ pub enum SourceError {
         /// The last failure.
         reason: String,
     },
-    /// More files than a dataset has.
+    /// More files than a dataset may have.
     #[error("{name} has {files} files, at most {} are read; join some of them", MAX_FILES)]
     TooManyFiles {
         /// The dataset.
@@ -144,13 +144,13 @@ pub struct Fetch {
     pub cache: Option<PathBuf>,
     /// How long it waits before it asks again, the first time.
     pub pause: Duration,
-    /// What requests to the first host prove who asks with. A redirect to another host does not carry it.
+    /// The credentials for the first host. A redirect to another host does not carry them.
     pub authorization: Option<Authorization>,
-    /// Bytes of a dataset at most, and of all datasets of a training.
+    /// Maximum size in bytes of a dataset, and of all datasets of a training.
     pub max_bytes: u64,
 }
 
-/// How requests prove who asks.
+/// The credentials of a request.
 #[derive(Clone)]
 pub enum Authorization {
     /// By a token.
@@ -168,7 +168,7 @@ pub enum Authorization {
 #[derive(Default)]
 struct Partial {
     bytes: Vec<u8>,
-    /// What the server calls this very content, if it may be asked for the rest of it.
+    /// What the server calls exactly this content, if it may be asked for the rest of it.
     validator: Option<HeaderValue>,
 }
 
@@ -177,13 +177,13 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, SourceError> {
     read_file_within(path, MAX_BYTES)
 }
 
-/// Reads a file of at most so many bytes.
+/// Reads a file of at most `limit` bytes.
 pub fn read_file_within(path: &Path, limit: u64) -> Result<Vec<u8>, SourceError> {
     let (file, found) = open_file(path)?;
     read_whole(path, file, &found, limit)
 }
 
-/// Opens a file of at most so many bytes. What is no file, such as a pipe, is read at once.
+/// Opens a file of at most `limit` bytes. What is not a regular file, such as a pipe, is read at once.
 pub fn open_file_within(path: &Path, limit: u64) -> Result<Content, SourceError> {
     let (file, found) = open_file(path)?;
     if !found.is_file() {
@@ -218,13 +218,13 @@ fn read_whole(path: &Path, file: File, found: &Metadata, limit: u64) -> Result<V
     let found = found.len();
     let mut bytes = Vec::new();
     if found <= limit {
-        // At once: a buffer that grows is half empty in the end.
+        // Allocated at once: a buffer that grows ends up half empty.
         bytes.reserve_exact(usize::try_from(found).unwrap_or(0) + 1);
         file.take(limit.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(|source| unread(path, source))?;
     }
-    // A pipe says nothing of its length before.
+    // The length of a pipe is not known before.
     if found > limit || bytes.len() as u64 > limit {
         let name = path.display().to_string();
         return Err(SourceError::TooLarge { name, limit });
@@ -236,9 +236,9 @@ fn read_whole(path: &Path, file: File, found: &Metadata, limit: u64) -> Result<V
 struct Resolver(Arc<Reach>);
 
 /// Downloads from an http or https address within reach. At most five redirects are followed, none from https to http. After a broken
-/// connection the rest is asked for, where the server names its content (`ETag`, `Last-Modified`) and gives parts of it.
+/// connection the rest is requested, if the server names its content (`ETag`, `Last-Modified`) and sends parts of it.
 ///
-/// A file whose digest is `expected` is taken from the cache and kept there. Another one is returned as it is.
+/// A file whose digest is `expected` is taken from the cache and kept there. A file with another digest is returned as it is.
 pub async fn download(uri: &str, expected: Option<Digest>, fetch: &Fetch) -> Result<Vec<u8>, SourceError> {
     through_cache(uri, expected, fetch, download_whole(uri, fetch)).await
 }
@@ -278,7 +278,7 @@ async fn download_whole(uri: &str, fetch: &Fetch) -> Result<Vec<u8>, SourceError
     let client = client(url.scheme() == "http", &fetch.reach)?;
     let begun = Instant::now();
     let mut partial = Partial::default();
-    // Attempts that brought nothing, one after the other.
+    // Consecutive attempts that received nothing.
     let mut failures = 0;
     for _ in 0..RESUMES {
         let before = partial.bytes.len();
@@ -307,7 +307,7 @@ async fn download_whole(uri: &str, fetch: &Fetch) -> Result<Vec<u8>, SourceError
     Err(unreachable(format!("the connection broke {RESUMES} times")))
 }
 
-/// Asks once, for what is not there yet.
+/// Makes one request, for the bytes that are still missing.
 async fn try_once(
     client: &Client,
     url: &Url,
@@ -346,7 +346,7 @@ async fn try_once(
     // A server may give less than was asked for.
     let whole = part.filter(|_| is_rest).map(|part| part.of);
     if !is_rest {
-        // Either the first answer, or the file is another one by now.
+        // Either the first answer, or the file has changed.
         partial.bytes.clear();
         partial.validator = validator(response.headers());
     }
@@ -360,7 +360,7 @@ async fn try_once(
     if stated.saturating_add(partial.bytes.len() as u64) > limit {
         return Err(too_large());
     }
-    // At once: a buffer that grows is half empty in the end. What does not come takes no memory.
+    // Allocated at once: a buffer that grows ends up half empty. What does not arrive takes no memory.
     partial.bytes.reserve_exact(usize::try_from(stated).unwrap_or(0));
     let mut received = 0;
     loop {
@@ -424,7 +424,7 @@ fn check_status(response: &Response, uri: &str) -> Result<(), Attempt> {
     let name = shown(uri);
     match status {
         status if status.is_success() => Ok(()),
-        // An object store answers 403 for what is not there.
+        // An object store answers 403 for an object that does not exist.
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Err(Attempt::Final(SourceError::NotFound { name, reason }))
         }
@@ -434,7 +434,7 @@ fn check_status(response: &Response, uri: &str) -> Result<(), Attempt> {
     }
 }
 
-/// What names the content exactly: a strong tag, else the time of its last change.
+/// What identifies the content exactly: a strong tag, otherwise the time of its last change.
 fn validator(headers: &HeaderMap) -> Option<HeaderValue> {
     match headers.get(ETAG) {
         Some(tag) => Some(tag).filter(|tag| tag.as_bytes().starts_with(b"\"")).cloned(),
@@ -514,7 +514,7 @@ impl std::fmt::Debug for Authorization {
 // === impl Fetch ===
 
 impl Fetch {
-    /// From every address: for a person at a desk.
+    /// From every address: for a command outside of a cluster.
     pub fn anywhere() -> Self {
         Self::within(Reach::anywhere())
     }

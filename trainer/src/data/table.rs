@@ -19,7 +19,7 @@ use crate::data::{
 /// Bytes that are parsed at once.
 const BUFFER: usize = 1 << 16;
 
-/// Rows that are read of a file: each takes memory beside its cells, and one without cells could come a billion times.
+/// The most rows that are read from a file: each takes memory besides its cells, and there could be a billion without cells.
 pub(super) const MAX_ROWS: usize = 1 << 24;
 
 /// The rows of a file that have as many cells as there are columns.
@@ -53,7 +53,7 @@ struct Records {
     wrong_count: Option<(u64, u64, usize)>,
 }
 
-/// Reads a table. What breaks the form is a violation; what could be read is returned beside it.
+/// Reads a table. What breaks the format is a violation; what could be read is returned with it.
 pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Violation>) {
     match read_stream(bytes, format, quote) {
         Ok(parsed) => (parsed.table, parsed.violations),
@@ -64,7 +64,7 @@ pub fn read(bytes: &[u8], format: &CsvFormat, quote: Quote) -> (Table, Vec<Viola
     }
 }
 
-/// The same while the bytes are read. All of them are, whatever they are.
+/// Like `read`, while the bytes arrive. All of them are read, whatever they are.
 pub fn read_stream(bytes: impl Read, format: &CsvFormat, quote: Quote) -> io::Result<Parsed> {
     let delimiter = format.delimiter.as_bytes().first().copied().unwrap_or(b',');
     let mut reader = ReaderBuilder::new()
@@ -94,7 +94,7 @@ pub fn read_stream(bytes: impl Read, format: &CsvFormat, quote: Quote) -> io::Re
     })
 }
 
-/// The records of a file; a violation where nothing can be said of its rows.
+/// The records of a file; a violation if nothing can be said about its rows.
 fn read_records(
     reader: &mut Reader<Scan<impl Read>>,
     format: &CsvFormat,
@@ -131,11 +131,11 @@ fn read_records(
         if let Some(found) = check_quotes(scan.record(end), &record, fields, delimiter) {
             let line = scan.line(found.opened);
             let row = columns.is_some().then_some(number + 1);
-            // Which rows the file has is not known then, so nothing more can be said of it.
+            // The rows of the file are then not known, so nothing more can be said about it.
             return Err(violation("", "Csv", found.message(line), found.lines, row));
         }
         scan.begin_record(end);
-        // A line of blanks is no header.
+        // A line of blanks is not a header.
         let is_blank = record.len() == 1 && record.get(0) == Some("");
         let Some(columns) = &columns else {
             if is_blank {
@@ -209,13 +209,13 @@ impl Records {
     }
 }
 
-/// What a file is that begins with these bytes, where it is no table at all. Nothing of them is quoted.
+/// What kind of file begins with these bytes, if it is not a table at all. None of them are quoted.
 fn other_format(text: &[u8]) -> Option<&'static str> {
     let next = |at: usize| text.get(at).copied().unwrap_or_default();
     match next(0) {
         b'<' if matches!(next(1), b'!' | b'?') || next(1).is_ascii_alphabetic() => Some(
-            "this is a web page (HTML) or XML, not CSV: a page to log in, an error page or a page about the file; give \
-             the file itself, of an address the one that downloads it (\"raw\" or \"download\") without a login",
+            "this is a web page (HTML) or XML, not CSV: a login page, an error page or a page about the file; give \
+             the file itself, or the address that downloads it (\"raw\" or \"download\") without a login",
         ),
         b'{' if matches!(next(1), b'"' | b'\n' | b'\r' | b' ' | b'}') => {
             Some("this is JSON, not CSV; name the address of the CSV file itself, or write the data as CSV")
@@ -226,12 +226,12 @@ fn other_format(text: &[u8]) -> Option<&'static str> {
         b'P' if text.starts_with(b"PK\x03\x04") => Some(
             "this is a zip archive or an Excel workbook, not CSV; save the sheet as CSV (UTF-8), uncompressed",
         ),
-        0x1f if next(1) == 0x8b => Some("this is packed by gzip, not CSV; unpack it (gunzip)"),
+        0x1f if next(1) == 0x8b => Some("this is compressed with gzip, not CSV; decompress it (gunzip)"),
         _ => None,
     }
 }
 
-/// The delimiter that the first line seems to have, in quotes, where it is read as one column by another one.
+/// The delimiter that the first line seems to have, in quotes, if another one reads it as one column.
 fn other_delimiter(scanned: &Scanned, columns: usize) -> Option<String> {
     let (separator, count, own) = scanned.separators?;
     let found_columns = count + 1;
@@ -240,7 +240,7 @@ fn other_delimiter(scanned: &Scanned, columns: usize) -> Option<String> {
         .then(|| format!("{:?}", char::from(separator).to_string()))
 }
 
-/// Whether the first row holds names: the columns' own ones, or words where all other rows of several columns hold numbers.
+/// Whether the first row holds names: those of the columns, or words in several columns in which all other rows hold numbers.
 fn is_header(columns: &[String], rows: &Rows, missing: &[String]) -> bool {
     let Some(first) = rows.get(0) else { return false };
     let equal = columns
@@ -280,10 +280,10 @@ fn without_first(rows: &Rows) -> Rows {
     others
 }
 
-/// That a file has more rows than are read.
+/// The violation of a file that has more rows than are read.
 pub(super) fn too_many_rows() -> Violation {
     let message = format!(
-        "the file has more than {MAX_ROWS} rows, which are the most that are read; take a sample of them"
+        "the file has more than {MAX_ROWS} rows, the most that are read; take a sample of them"
     );
     violation("", "TooManyRows", message, 1, None)
 }
@@ -298,7 +298,7 @@ fn too_long_record(line: u64) -> Violation {
 
 fn has_zero_byte(Place { byte, line }: Place) -> Violation {
     let message = format!(
-        "byte {} in line {line} is zero, which no text has: the file is damaged, or it is UTF-16 or no table; save it as UTF-8 text",
+        "byte {} in line {line} is zero, which is not text: the file is damaged, or it is UTF-16 or not a table; save it as UTF-8 text",
         byte + 1
     );
     violation("", "Encoding", message, 1, None)

@@ -4,19 +4,19 @@ use modelward_wire::{MESSAGE_LIMIT, Violation};
 
 pub use modelward_wire::shorten as cut;
 
-/// The rule that a name of the spec breaks which the data does not have.
+/// The rule that is broken if the data does not have a name of the spec.
 pub const UNKNOWN_COLUMN: &str = "UnknownColumn";
 
 /// Whether what was read may be quoted in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quote {
-    /// It comes from a file of the person who reads the message.
+    /// It comes from a file of the user who reads the message.
     Yes,
-    /// It comes from an address, which may give what that person could not read.
+    /// It comes from an address, which may return what that user could not read.
     No,
 }
 
-/// A violation with the column that it is of, for a reader who sees nothing else of it.
+/// A violation with its column, for a reader who sees nothing else of it.
 pub fn sentence(violation: &Violation) -> String {
     if violation.column.is_empty() {
         violation.message.clone()
@@ -25,8 +25,8 @@ pub fn sentence(violation: &Violation) -> String {
     }
 }
 
-/// A text as a terminal may have it: control characters, line breaks and marks that are not seen or turn the direction of writing are
-/// escaped.
+/// A text that is safe in a terminal: control characters, line breaks and characters that are invisible or change the direction of writing
+/// are escaped.
 pub fn visible(text: &str) -> String {
     let is_hidden = |letter: char| {
         letter.is_control()
@@ -43,7 +43,7 @@ pub fn visible(text: &str) -> String {
         })
 }
 
-/// A violation of `column`, or of the whole table where that is empty.
+/// A violation of `column`, or of the whole table if that is empty.
 pub fn violation(
     column: &str,
     rule: &str,

@@ -35,7 +35,7 @@ pub enum EngineError {
         /// Where it was looked for.
         folders: Vec<String>,
     },
-    /// It is there and cannot be opened.
+    /// It exists but cannot be opened.
     #[error("{library} cannot be opened")]
     Open {
         /// Its name.
@@ -72,14 +72,14 @@ pub enum EngineError {
         /// What is too large.
         what: String,
     },
-    /// Other values than were asked for.
+    /// It gave another number of values than was asked for.
     #[error("{library} answered {found} values, expected {expected}")]
     Shape {
         /// Its name.
         library: &'static str,
-        /// Values that it gave.
+        /// The number of values that it gave.
         found: u64,
-        /// Values that were expected.
+        /// The number of values that were expected.
         expected: u64,
     },
 }
@@ -97,7 +97,7 @@ impl Named {
     /// Opens the library, from the first folder that has it.
     #[expect(
         unsafe_code,
-        reason = "opening a library runs its initialisers; the file is the wheel's own, of a folder that the user or the image chose"
+        reason = "opening a library runs its initialisers; the file is that of the wheel, in a folder that the user or the image chose"
     )]
     pub(super) fn open(self) -> Result<Library, EngineError> {
         let path = self.find()?;
@@ -127,7 +127,7 @@ impl Named {
             })
     }
 
-    /// The result of a call: the error that `last_error` gives where the code is not 0.
+    /// The result of a call: the error of `last_error` if the code is not 0.
     pub(super) fn check(
         self,
         code: c_int,

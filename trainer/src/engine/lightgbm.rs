@@ -1,7 +1,7 @@
 //! LightGBM's C interface.
 #![expect(
     unsafe_code,
-    reason = "functions of a C library; each call's comment says what they need and why it is given"
+    reason = "functions of a C library; the comment of each call says what it requires and why that holds"
 )]
 
 use std::{
@@ -32,7 +32,7 @@ const RAW: c_int = 1;
 /// The importance that the text of a model lists: the number of splits.
 const SPLITS: c_int = 0;
 
-/// What every call is given: one thread, no message on the standard output, and the same result on every run.
+/// Parameters of every call: one thread, no message on the standard output, and the same result on every run.
 const ALWAYS: &str = "num_threads=1 verbosity=-1 deterministic=true force_row_wise=true";
 
 type Handle = *mut c_void;
@@ -77,7 +77,7 @@ struct Api {
 /// The library.
 pub struct LightGbm {
     api: Api,
-    /// The functions are its own: it stays open as long as they are.
+    /// Its functions, which are valid while it stays open.
     _library: Library,
 }
 
@@ -106,7 +106,7 @@ unsafe impl Send for Booster {}
 // === impl LightGbm ===
 
 impl LightGbm {
-    /// The library, opened once a process.
+    /// The library, opened once per process.
     pub fn load() -> Result<&'static Self, EngineError> {
         static LOADED: OnceLock<LightGbm> = OnceLock::new();
         if let Some(loaded) = LOADED.get() {
@@ -159,12 +159,12 @@ impl Api {
 // === impl Bins ===
 
 impl Bins {
-    /// Bins of these rows, at most `max_bin` a number.
+    /// Bins of these rows, at most `max_bin` per number.
     pub fn new(sample: Sample<'_>, max_bin: u32) -> Result<Self, EngineError> {
         Self::make(sample, max_bin, None)
     }
 
-    /// These rows in the bins of others, to be evaluated beside a fit on those.
+    /// These rows in the bins of others, to be evaluated during a fit on those.
     pub fn of_reference(sample: Sample<'_>, reference: &Self) -> Result<Self, EngineError> {
         Self::make(sample, reference.max_bin, Some(reference))
     }
@@ -175,14 +175,14 @@ impl Bins {
         let categories = sample.data.columns.iter().enumerate();
         let categories = categories.filter(|(_, column)| matches!(column, Values::Categories(_)));
         let categories: Vec<String> = categories.map(|(index, _)| index.to_string()).collect();
-        // Trials that share the bins may ask for leaves of fewer rows than the first one.
+        // Trials that share the bins may need leaves of fewer rows than the first one.
         let parameters = CString::new(format!(
             "{ALWAYS} max_bin={max_bin} feature_pre_filter=false categorical_feature={}",
             categories.join(",")
         ))?;
         let (rows, columns) = shape_of(&matrix)?;
         let mut handle = ptr::null_mut();
-        // SAFETY: the matrix has so many rows and columns, one column after the other, and outlives the call, which copies it.
+        // SAFETY: the matrix has this many rows and columns, one column after the other, and outlives the call, which copies it.
         library.check(unsafe {
             (library.api.dataset_create)(
                 matrix.values().as_ptr().cast(),
@@ -214,7 +214,7 @@ impl Bins {
 
     fn set_field(&self, field: &std::ffi::CStr, values: &[f32]) -> Result<(), EngineError> {
         let count = c_int::try_from(values.len()).map_err(|_| too_large(values.len(), "rows"))?;
-        // SAFETY: so many 32-bit floats, which are copied.
+        // SAFETY: this many 32-bit floats, which are copied.
         self.library.check(unsafe {
             (self.library.api.set_field)(
                 self.handle,
@@ -248,7 +248,7 @@ fn too_large(count: usize, what: &str) -> EngineError {
     }
 }
 
-/// Rounds without a split after which a fit ends. One says nothing of the next, where rows, features or thresholds are drawn.
+/// Rounds without a split after which a fit ends. One such round says nothing about the next if rows, features or thresholds are drawn.
 const EMPTY_ROUNDS: usize = 50;
 
 /// A model while it grows, with the rows that it learns from. A round without a split leaves no tree.
@@ -286,13 +286,13 @@ impl Growing {
         })
     }
 
-    /// Adds trees until there are so many, or none splits any more.
+    /// Adds trees until there are this many, or none splits any more.
     pub fn grow(&mut self, trees: u32) -> Result<(), EngineError> {
         while self.trees < trees && self.add_tree()? {}
         Ok(())
     }
 
-    /// Adds at most so many trees, and gives the log loss of the other rows after each; it ends where that has not fallen for `patience`
+    /// Adds at most this many trees, and returns the log loss of the other rows after each; it ends if that has not fallen for `patience`
     /// of them.
     pub fn grow_watched(&mut self, trees: u32, patience: usize) -> Result<Vec<f64>, EngineError> {
         let mut curve = Vec::new();
@@ -300,7 +300,7 @@ impl Growing {
             curve.push(self.booster.evaluate()?);
         }
         if curve.is_empty() {
-            // The model is the share of class 1 alone.
+            // The model is only the share of class 1.
             curve.push(self.booster.evaluate()?);
         }
         Ok(curve)
@@ -333,7 +333,7 @@ impl Growing {
 // === impl Booster ===
 
 impl Booster {
-    /// The metric of the rows that are evaluated beside the fit.
+    /// The metric of the rows that are evaluated during the fit.
     fn evaluate(&self) -> Result<f64, EngineError> {
         let (mut count, mut value) = (0, f64::NAN);
         // SAFETY: there is one metric; writes one number.
@@ -356,7 +356,7 @@ impl Booster {
         Ok(Self { handle, library })
     }
 
-    /// Adds the tree of one more round; `false` where no split improves the model.
+    /// Adds the tree of one more round; `false` if no split improves the model.
     fn boost(&mut self) -> Result<bool, EngineError> {
         let mut ended = 0;
         // SAFETY: the handle is open and `Growing` holds the bins that it was made with; writes a number.
@@ -365,13 +365,13 @@ impl Booster {
         Ok(ended == 0)
     }
 
-    /// The model in LightGBM's text, without the block of parameters: it names threads and folders, which are no part of a model.
+    /// The model in LightGBM's text, without the block of parameters: it names threads and folders, which are not part of a model.
     pub fn to_text(&self, rounds: Option<u32>) -> Result<Vec<u8>, EngineError> {
         let mut buffer = vec![0_u8; 1 << 16];
         let length = loop {
             let capacity = i64::try_from(buffer.len()).unwrap_or(i64::MAX);
             let mut needed = 0;
-            // SAFETY: writes at most as many bytes as it says, and how many there are.
+            // SAFETY: writes at most as many bytes as stated, and their number.
             self.library.check(unsafe {
                 (self.library.api.save)(
                     self.handle,
@@ -393,7 +393,7 @@ impl Booster {
         Ok(strip_lightgbm(&buffer).to_vec())
     }
 
-    /// The raw score of each row: the sum of the leaves before any function of it. Of so many rounds, or of all.
+    /// The raw score of each row: the sum of the leaves before any function of it. Of this many rounds, or of all.
     pub fn raw_scores(&self, matrix: &Matrix, rounds: Option<u32>) -> Result<Vec<f64>, EngineError> {
         self.predict(matrix, RAW, rounds)
     }
@@ -411,7 +411,7 @@ impl Booster {
         let parameters = CString::new("num_threads=1 verbosity=-1")?;
         let mut answers = vec![0.0; matrix.rows()];
         let mut found = 0;
-        // SAFETY: the matrix has so many rows and columns, one column after the other; writes a number a row.
+        // SAFETY: the matrix has this many rows and columns, one column after the other; writes a number per row.
         self.library.check(unsafe {
             (self.library.api.predict)(
                 self.handle,
@@ -446,7 +446,7 @@ impl Drop for Booster {
     }
 }
 
-/// So many rounds, as the library has it; -1 for all.
+/// The number of rounds as the library takes it; -1 for all.
 fn all_or(rounds: Option<u32>) -> c_int {
     rounds
         .and_then(|rounds| c_int::try_from(rounds).ok())

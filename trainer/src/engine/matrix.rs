@@ -19,7 +19,7 @@ impl Matrix {
         matrix
     }
 
-    /// Replaces the content by the values of `rows`, in the memory that there is.
+    /// Replaces the content by the values of `rows`, in the same memory.
     pub(super) fn fill(&mut self, sample: Sample<'_>, rows: &[usize]) {
         self.values.clear();
         self.rows = rows.len();

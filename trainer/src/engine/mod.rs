@@ -4,7 +4,7 @@
 //! waits for a C++ compiler. [`library`] finds and opens them; [`xgboost`] and [`lightgbm`] have a safe type for each handle of
 //! their C interfaces. Nothing outside this folder is unsafe.
 //!
-//! Each fit uses one thread: folds and trials run side by side, and the result cannot depend on a number of threads.
+//! Each fit uses one thread: folds and trials run in parallel, and the result cannot depend on a number of threads.
 
 mod exit;
 pub mod library;
@@ -20,12 +20,12 @@ pub use self::{
     shared::{SharedBins, TrainingRows},
 };
 
-/// Whether a curve has not fallen for so many rounds.
+/// Whether a curve has not fallen for this many rounds.
 pub(crate) fn has_stopped_falling(curve: &[f64], patience: usize) -> bool {
     curve.len() > patience + lowest(curve)
 }
 
-/// The index of the lowest point of a curve, the first of equal ones; 0 of none.
+/// The index of the lowest point of a curve, the first of equal ones; 0 without points.
 pub(crate) fn lowest(curve: &[f64]) -> usize {
     let points = curve.iter().enumerate();
     points.min_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(at, _)| at)

@@ -1,4 +1,4 @@
-//! What several fits on the rows of one fold share: the rows behind declared transforms, and of each library one set of bins for each
+//! What several fits on the rows of one fold share: the rows after declared transforms, and of each library one set of bins for each
 //! number of bins.
 
 use std::{
@@ -12,7 +12,7 @@ use crate::{
     transform::{FittedRows, TransformError},
 };
 
-/// Bins of the rows of one sample, and of the rows that are evaluated beside a fit on it. Made when they are first asked for.
+/// Bins of the rows of one sample, and of the rows that are evaluated during a fit on it. Made when they are first requested.
 #[derive(Debug, Default)]
 pub struct SharedBins {
     xgboost: Made<xgboost::Bins>,
@@ -23,7 +23,7 @@ pub struct SharedBins {
 /// The rows that a family is fitted on.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainingRows<'a> {
-    /// They, with their weights.
+    /// The rows, with their weights.
     pub sample: Sample<'a>,
     /// What other fits on the same rows and weights share with this one.
     pub shared: Option<&'a SharedBins>,
@@ -35,7 +35,7 @@ type Made<T> = Mutex<BTreeMap<(u32, bool), Arc<T>>>;
 // === impl SharedBins ===
 
 impl SharedBins {
-    /// The rows behind the declared transforms, which are the same for all fits.
+    /// The rows after the declared transforms, which are the same for all fits.
     pub fn derived(
         &self,
         fit: impl FnOnce() -> Result<FittedRows, TransformError>,
@@ -114,7 +114,7 @@ impl TrainingRows<'_> {
     }
 }
 
-/// The lock is held while they are made, so that they are made once.
+/// The lock is held during the making, so that bins are made once.
 fn find_or_make<T>(
     made: &Made<T>,
     key: (u32, bool),

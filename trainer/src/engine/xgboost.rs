@@ -1,7 +1,7 @@
 //! XGBoost's C interface.
 #![expect(
     unsafe_code,
-    reason = "functions of a C library; each call's comment says what they need and why it is given"
+    reason = "functions of a C library; the comment of each call says what it requires and why that holds"
 )]
 
 use std::{
@@ -26,13 +26,13 @@ const NAMED: Named = Named {
     file: "xgboost/lib/libxgboost.so",
 };
 
-/// The name of the rows that are evaluated, in the library's answer. A pointer to a constant is no data that threads could race for.
+/// The name of the rows that are evaluated, in the library's answer. A pointer to a constant cannot cause a data race.
 static EVALUATED: Name = Name(c"tested".as_ptr());
 
 #[repr(transparent)]
 struct Name(*const c_char);
 
-/// Rows that are handed over at once: a buffer of 4 bytes a value is all that is copied.
+/// Rows that are handed over at once: only a buffer of 4 bytes per value is copied.
 const BATCH: usize = 1 << 16;
 
 /// What is predicted: the value of the objective, the margin before it.
@@ -88,7 +88,7 @@ struct Api {
 /// The library.
 pub struct XGBoost {
     api: Api,
-    /// The functions are its own: it stays open as long as they are.
+    /// Its functions, which are valid while it stays open.
     _library: Library,
 }
 
@@ -107,7 +107,7 @@ pub struct Booster {
     rounds: c_int,
 }
 
-/// A handle of a matrix, freed with this.
+/// A handle of a matrix, which is freed on drop.
 #[derive(Debug)]
 struct Owned {
     handle: Handle,
@@ -129,7 +129,7 @@ struct Batches<'a> {
 
 // SAFETY: the text is a constant.
 unsafe impl Sync for Name {}
-// SAFETY: handles are objects on the heap without affinity to a thread. What their functions give back is read before the next call.
+// SAFETY: handles are objects on the heap without affinity to a thread. What their functions return is read before the next call.
 unsafe impl Send for Owned {}
 // SAFETY: after its construction nothing writes to a `QuantileDMatrix`: training reads its bins (`GetGradientIndex` checks the
 // parameters and returns a shared pointer to constant pages) and its labels.
@@ -140,7 +140,7 @@ unsafe impl Send for Booster {}
 // === impl XGBoost ===
 
 impl XGBoost {
-    /// The library, opened once a process.
+    /// The library, opened once per process.
     pub fn load() -> Result<&'static Self, EngineError> {
         static LOADED: OnceLock<XGBoost> = OnceLock::new();
         if let Some(loaded) = LOADED.get() {
@@ -182,7 +182,7 @@ impl XGBoost {
         NAMED.check(code, || unsafe { (self.api.last_error)() })
     }
 
-    /// Settings are of a thread: it says nothing on the standard output.
+    /// Turns off messages on the standard output. The setting is per thread.
     fn silence(&self) -> Result<(), EngineError> {
         // SAFETY: reads a text that ends with a zero.
         self.check(unsafe { (self.api.set_global)(c"{\"verbosity\": 0}".as_ptr()) })
@@ -225,12 +225,12 @@ impl Api {
 // === impl Bins ===
 
 impl Bins {
-    /// Bins of these rows, at most `max_bin` a number.
+    /// Bins of these rows, at most `max_bin` per number.
     pub fn new(sample: Sample<'_>, max_bin: u32) -> Result<Self, EngineError> {
         Self::make(sample, max_bin, None)
     }
 
-    /// These rows in the bins of others, to be evaluated beside a fit on those.
+    /// These rows in the bins of others, to be evaluated during a fit on those.
     pub fn of_reference(sample: Sample<'_>, reference: &Self) -> Result<Self, EngineError> {
         Self::make(sample, reference.max_bin, Some(reference))
     }
@@ -275,7 +275,7 @@ impl Bins {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // SAFETY: the handle is this one's own. Boosters that were made with it hold what they need of it.
+        // SAFETY: the handle is this one's own. Boosters that were made with it keep what they need of it.
         unsafe { (self.library.api.matrix_free)(self.handle) };
     }
 }
@@ -300,7 +300,7 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// Hands the next rows to the proxy; `false` where none are left.
+    /// Hands the next rows to the proxy; `false` if none are left.
     fn give(&mut self) -> Result<bool, EngineError> {
         let rows = self.sample.rows;
         if self.next >= rows.len() {
@@ -323,7 +323,7 @@ impl<'a> Batches<'a> {
         if let Some(weights) = self.sample.weights {
             self.set_info(c"weight", &weights[range])?;
         }
-        // SAFETY: as many texts as it says; they are constants.
+        // SAFETY: as many texts as stated; they are constants.
         self.library.check(unsafe {
             (api.set_feature_info)(
                 proxy,
@@ -354,7 +354,7 @@ unsafe extern "C" fn begin_again(batches: *mut c_void) {
     batches.next = 0;
 }
 
-/// 1 where a batch was given, 0 at the end. After a failure it ends too, and the failure is kept.
+/// 1 if a batch was given, 0 at the end. After a failure it ends too, and the failure is kept.
 unsafe extern "C" fn give_next(batches: *mut c_void) -> c_int {
     // SAFETY: as in `begin_again`.
     let batches = unsafe { &mut *batches.cast::<Batches<'_>>() };
@@ -386,7 +386,7 @@ impl Booster {
         let library = bins.matrix.library;
         library.silence()?;
         let mut handle = ptr::null_mut();
-        // SAFETY: one matrix, as it says; writes a new handle.
+        // SAFETY: one matrix, as stated; writes a new handle.
         library.check(unsafe {
             (library.api.booster_create)(&raw const bins.matrix.handle, 1, &raw mut handle)
         })?;
@@ -427,7 +427,7 @@ impl Booster {
     /// The log loss of these rows after the rounds so far; the parameters have `eval_metric` set to `logloss`.
     pub fn log_loss(&self, bins: &Bins) -> Result<f64, EngineError> {
         let mut text = ptr::null();
-        // SAFETY: one matrix and one name, as it says. The text lives until the next call for this booster.
+        // SAFETY: one matrix and one name, as stated. The text lives until the next call for this booster.
         let text = unsafe {
             self.library.check((self.library.api.evaluate)(
                 self.handle,
@@ -449,7 +449,7 @@ impl Booster {
         })
     }
 
-    /// The model of the first rounds alone.
+    /// The model of only the first rounds.
     pub fn truncated(&self, rounds: u32) -> Result<Self, EngineError> {
         let rounds = c_int::try_from(rounds).unwrap_or(c_int::MAX).min(self.rounds);
         let mut handle = ptr::null_mut();
@@ -468,7 +468,7 @@ impl Booster {
     /// The model in XGBoost's JSON.
     pub fn to_json(&self) -> Result<Vec<u8>, EngineError> {
         let (mut length, mut bytes) = (0, ptr::null());
-        // SAFETY: writes a pointer to so many bytes, which live until the next call for this booster.
+        // SAFETY: writes a pointer to this many bytes, which live until the next call for this booster.
         let saved = unsafe {
             self.library.check((self.library.api.save)(
                 self.handle,
@@ -534,7 +534,7 @@ impl Drop for Booster {
     }
 }
 
-/// A copy of what a library gave.
+/// A copy of what a library returned.
 ///
 /// # Safety
 /// `from` points to `count` values, or `count` is 0.
@@ -542,7 +542,7 @@ unsafe fn copy<T: Copy>(from: *const T, count: u64) -> Vec<T> {
     if count == 0 || from.is_null() {
         return Vec::new();
     }
-    // SAFETY: as the caller has it.
+    // SAFETY: guaranteed by the caller.
     unsafe { slice::from_raw_parts(from, count as usize) }.to_vec()
 }
 

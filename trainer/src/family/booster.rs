@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// Memory for the histograms of nodes, a fit. One that is not kept is made again.
+/// Memory for the histograms of nodes, per fit. One that is not kept is computed again.
 const HISTOGRAM_BYTES: usize = 64 << 20;
 
 /// Two sums of double precision.
@@ -40,13 +40,13 @@ const BYTES_OF_A_BIN: usize = 16;
 pub(super) struct Kind {
     /// Its name.
     pub(super) name: &'static str,
-    /// What a server makes of its files.
+    /// What loads its files in a server.
     pub(super) scorer: fn(&FeatureSchema, &TreeFile, TreeModel) -> Result<TreeScorer, TreeFileError>,
-    /// What the model card says of so many trees.
+    /// The sentence of the model card for this many trees.
     pub(super) sentence: fn(usize) -> String,
 }
 
-/// A fitted model of such a family: as the library has it, and as it was exported.
+/// A fitted model of such a family: as in the library, and as exported.
 #[derive(Debug)]
 struct FittedBooster {
     kind: Kind,
@@ -68,7 +68,7 @@ struct GrowingBooster {
     schema: FeatureSchema,
 }
 
-/// The part of XGBoost's JSON that says what each split gained.
+/// The part of XGBoost's JSON with the gain of each split.
 #[derive(Deserialize)]
 struct Exported {
     learner: Learner,
@@ -96,7 +96,7 @@ struct Tree {
     split_indices: Vec<usize>,
 }
 
-/// Grows the trees of so many rounds.
+/// Grows the trees of this many rounds.
 pub(super) fn grow(
     kind: Kind,
     rows: TrainingRows<'_>,
@@ -114,7 +114,7 @@ pub(super) fn grow(
     )?))
 }
 
-/// Grows at most so many rounds, with the log loss of other rows after each.
+/// Grows at most this many rounds, with the log loss of other rows after each.
 pub(super) fn grow_watched(
     kind: Kind,
     (rows, tested): (TrainingRows<'_>, Sample<'_>),
@@ -185,8 +185,8 @@ impl GrowingModel for GrowingBooster {
         let booster = if rounds <= self.booster.rounds() {
             self.booster.truncated(rounds)?
         } else {
-            // All fits of a thread draw from one generator, which the library seeds when a fit begins: one that went on would depend on
-            // the fits between.
+            // All fits of a thread draw from one generator, which the library seeds when a fit begins: continuing a fit would depend on
+            // the fits in between.
             boost(&self.bins, &self.parameters, rounds)?
         };
         Ok(Box::new(FittedBooster::new(self.kind, booster, &self.schema)?))
@@ -259,7 +259,7 @@ impl FittedModel for FittedBooster {
     }
 
     fn report(&self) -> ModelReport {
-        // It was read before as a model: it parses.
+        // It was read as a model before, so it can be parsed.
         let gains = self.gains().unwrap_or_default();
         trees::report((self.kind.sentence)(self.file.trees), &self.schema, &gains)
     }

@@ -6,19 +6,19 @@ use ndarray::Array2;
 
 use crate::{data::dataset::Sample, family::encode};
 
-/// Values that are held at most, of 8 bytes each: several fits run side by side.
+/// The most values that are held, of 8 bytes each: several fits run in parallel.
 const MAX_HELD: usize = 1 << 25;
 
 /// The encoded columns of some rows.
 #[derive(Clone, Copy, Debug)]
 pub enum Design<'a> {
-    /// They are in memory, a row each.
+    /// They are in memory, one row each.
     Held(&'a Array2<f64>),
     /// They are encoded when they are read.
     Encoded(&'a Encoder, Sample<'a>),
 }
 
-/// The columns of these rows, where they are few enough to be held.
+/// The columns of these rows, if they are few enough to be held.
 pub fn hold(encoder: &Encoder, sample: Sample<'_>) -> Option<Array2<f64>> {
     let values = sample.len().saturating_mul(encoder.width());
     (values <= MAX_HELD).then(|| encode::columns(encoder, sample))

@@ -7,9 +7,9 @@ use ndarray::Array2;
 
 use crate::data::dataset::{Sample, Values};
 
-/// The transforms of these rows. Nothing of any other row gets into them.
+/// The transforms of these rows. They depend on no other row.
 ///
-/// A number that all these rows miss is imputed as 0; a category that they all miss as the first of the schema.
+/// A number that is missing in all these rows is imputed as 0; such a category as the first of the schema.
 pub fn fit(sample: Sample<'_>) -> Transforms {
     let features = sample.data.schema.features.iter().zip(&sample.data.columns);
     let features = features.map(|(feature, column)| match (&feature.kind, column) {
@@ -24,7 +24,7 @@ pub fn fit(sample: Sample<'_>) -> Transforms {
     }
 }
 
-/// The columns of these rows, a row each.
+/// The columns of these rows, one row each.
 pub fn columns(encoder: &Encoder, sample: Sample<'_>) -> Array2<f64> {
     let mut columns = Array2::zeros((sample.len(), encoder.width()));
     for (row, mut out) in sample.rows.iter().zip(columns.rows_mut()) {
@@ -33,7 +33,7 @@ pub fn columns(encoder: &Encoder, sample: Sample<'_>) -> Array2<f64> {
     columns
 }
 
-/// What stands for a missing value, by the name of the feature.
+/// What a missing value is imputed as, by the name of the feature.
 pub fn imputed(transforms: &Transforms) -> BTreeMap<String, String> {
     let features = transforms.features.iter().map(|transform| match transform {
         FeatureTransform::Standardise { feature, impute, .. } => (feature.clone(), impute.to_string()),
@@ -59,12 +59,12 @@ fn standardise(name: &str, column: &Values, rows: &[usize]) -> FeatureTransform 
     }
 }
 
-/// The mean of these numbers and their standard deviation (of the population), 1 where they are all equal.
+/// The mean of these numbers and their standard deviation (of the population), 1 if they are all equal.
 pub(crate) fn mean_and_scale(values: &[f64]) -> (f64, f64) {
     let n = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n;
-    // Rounding alone makes a variance this small: the bound is scikit-learn's.
+    // Rounding alone gives a variance this small: the bound is scikit-learn's.
     let noise = n * mean * f64::EPSILON;
     let constant = variance <= n * f64::EPSILON * variance + noise * noise;
     (mean, if constant { 1.0 } else { variance.sqrt() })
@@ -84,7 +84,7 @@ fn one_hot(name: &str, categories: &[String], column: &Values, rows: &[usize]) -
     }
 }
 
-/// The index of the most frequent of so many categories, the first of equally frequent ones.
+/// The index of the most frequent of this many categories, the first of equally frequent ones.
 pub(crate) fn frequent_category(categories: usize, indices: impl Iterator<Item = u32>) -> usize {
     let mut counts = vec![0_usize; categories];
     for index in indices {
@@ -92,7 +92,7 @@ pub(crate) fn frequent_category(categories: usize, indices: impl Iterator<Item =
             *count += 1;
         }
     }
-    // `max_by_key` keeps the last of equals; from behind that is the first.
+    // `max_by_key` keeps the last of equals; in reverse order that is the first.
     let counts = counts.iter().enumerate().rev();
     counts.max_by_key(|(_, count)| **count).map_or(0, |(at, _)| at)
 }
@@ -104,7 +104,7 @@ fn number(column: &Values, row: usize) -> Option<f64> {
     }
 }
 
-/// The median of sorted numbers; 0 of none.
+/// The median of sorted numbers; 0 without numbers.
 pub(crate) fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     match sorted.len() {

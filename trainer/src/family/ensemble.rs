@@ -26,7 +26,7 @@ pub struct Member {
     pub family: Arc<dyn TrainableFamily>,
     /// Its part of the vote, of the sum of all weights.
     pub weight: u32,
-    /// What makes a probability of its score. It is not fitted again.
+    /// Its calibration. It is not fitted again.
     pub calibration: Option<Calibration>,
 }
 
@@ -34,10 +34,10 @@ pub struct Member {
 struct FittedEnsemble {
     members: Arc<[Member]>,
     models: Vec<Box<dyn FittedModel>>,
-    /// Those of every member.
+    /// The transforms, the same for every member.
     transforms: Option<TransformFile>,
     files: Files,
-    /// By these files.
+    /// The scorer of these files.
     scorer: Arc<dyn Scorer>,
 }
 
@@ -137,7 +137,7 @@ impl FittedEnsemble {
     }
 }
 
-/// The files of the vote of these models, one a member.
+/// The files of the vote of these models, one per member.
 fn write_files(members: &[Member], models: &[Box<dyn FittedModel>]) -> Result<Files, FitError> {
     let described = members.iter().map(|member| EnsembleMember {
         family: member.family.served().name().to_owned(),
@@ -214,7 +214,7 @@ impl FittedModel for FittedEnsemble {
         });
         ModelReport {
             sentence: format!(
-                "The score is the weighted mean of the probabilities of {} members. Each is a model of all rows, prepares values as its family does, and \
+                "The score is the weighted mean of the probabilities of {} members. Each is fitted on all rows, prepares values as its family does, and \
                  has its own calibration. Every member is scored for every row.",
                 self.members.len()
             ),

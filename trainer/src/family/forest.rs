@@ -19,7 +19,7 @@ use super::{
 };
 use crate::engine::TrainingRows;
 
-/// The share of features that a split chooses among where the spec says nothing: the square root of their number.
+/// The share of features that a split chooses among if the spec says nothing: the square root of their number.
 const SQUARE_ROOT: &str = "sqrt";
 
 /// What a search varies: the share of features as TabArena's, and how far trees grow.
@@ -33,7 +33,7 @@ const KIND: Kind = Kind {
     name: RANDOM_FOREST,
     scorer: served::RandomForest::scorer,
     sentence: |trees| {
-        format!("The model is a random forest of {trees} trees. The table has what their splits gained.")
+        format!("The model is a random forest of {trees} trees. The table shows the gain of their splits.")
     },
 };
 
@@ -48,7 +48,7 @@ pub struct RandomForest {
 // === impl RandomForest ===
 
 impl RandomForest {
-    /// The family with what a spec says of it.
+    /// The family with the settings of a spec.
     pub fn new(settings: &Settings) -> Self {
         let given = settings.hyperparameters.random_forest.clone().unwrap_or_default();
         Self {
@@ -78,7 +78,7 @@ impl RandomForest {
         }
     }
 
-    /// The parameters as the library takes them for data of so many features.
+    /// The parameters as the library takes them for data with this many features.
     fn of_booster(&self, features: usize) -> Vec<(&'static str, String)> {
         let trees = self.parameters.count("n_estimators").to_string();
         let mut parameters = vec![

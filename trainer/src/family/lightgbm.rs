@@ -1,4 +1,4 @@
-//! Gradient boosting by LightGBM: leaf-wise trees, categories as they are, missing values on a side of their own.
+//! Gradient boosting by LightGBM: leaf-wise trees, native categories, and a default direction for missing values.
 
 use std::{
     collections::BTreeMap,
@@ -49,12 +49,12 @@ pub struct LightGbm {
     seed: u64,
 }
 
-/// A fitted model: as the library has it, and as it was exported.
+/// A fitted model: as in the library, and as exported.
 #[derive(Debug)]
 struct FittedLightGbm {
-    /// One call at a time, as the library asks.
+    /// One call at a time, as the library requires.
     booster: Mutex<Booster>,
-    /// The rounds that it has of it, where not all.
+    /// The rounds that it has of it, if not all.
     rounds: Option<u32>,
     text: Vec<u8>,
     schema: FeatureSchema,
@@ -72,7 +72,7 @@ struct GrowingLightGbm {
 // === impl LightGbm ===
 
 impl LightGbm {
-    /// The family with what a spec says of it.
+    /// The family with the settings of a spec.
     pub fn new(settings: &Settings) -> Self {
         let given = settings.hyperparameters.lightgbm.clone().unwrap_or_default();
         Self {
@@ -132,14 +132,14 @@ impl LightGbm {
             ("feature_pre_filter", "false".to_owned()),
             ("seed", seed_of(self.seed).to_string()),
         ];
-        // Rows are drawn only where the library is asked for it in every round.
+        // Rows are drawn only if the library is asked for it in every round.
         if self.parameters.get("bagging_fraction") != Some(Parameter::Number(1.0)) {
             parameters.push(("bagging_freq", "1".to_owned()));
         }
         let constraints = monotone_constraints(schema, &self.monotone);
         parameters.extend(constraints.map(|all| ("monotone_constraints", all)));
         parameters.extend(self.parameters.iter().filter(|(name, _)| *name != "n_estimators"));
-        // The library refuses to draw no row.
+        // The library refuses to draw no rows.
         let least = 1.000_001 / sample.len().max(1) as f64;
         if let Some(Parameter::Number(share)) = self.parameters.get("bagging_fraction")
             && share < least
@@ -251,7 +251,7 @@ impl FittedLightGbm {
         })
     }
 
-    /// What the splits of each feature gained, from the lines of the text that say it.
+    /// The gain of the splits of each feature, from the lines of the text.
     fn gains(&self) -> Vec<Gain> {
         let mut gains = vec![Gain::default(); self.schema.features.len()];
         let text = String::from_utf8_lossy(&self.text);
@@ -293,7 +293,7 @@ impl FittedModel for FittedLightGbm {
 
     fn report(&self) -> ModelReport {
         let sentence = format!(
-            "The model has {} gradient-boosted trees of LightGBM. The table has what their splits gained.",
+            "The model has {} gradient-boosted trees of LightGBM. The table shows the gain of their splits.",
             self.file.trees
         );
         trees::report(sentence, &self.schema, &self.gains())

@@ -31,7 +31,7 @@ use crate::{
 /// The family with its parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct LogisticRegression {
-    /// The inverse strength of the regularisation, as scikit-learn has it.
+    /// The inverse strength of the regularisation, as in scikit-learn.
     pub c: f64,
     /// Whether a spec sets it.
     pub is_given: bool,
@@ -54,7 +54,7 @@ pub enum LogisticError {
     /// There is no minimum, or it was not reached.
     #[error(transparent)]
     Solve(#[from] SolveError),
-    /// What was found cannot be served.
+    /// The result cannot be served.
     #[error("the fitted model is not valid")]
     Model(#[from] ModelError),
 }
@@ -62,7 +62,7 @@ pub enum LogisticError {
 // === impl LogisticRegression ===
 
 impl LogisticRegression {
-    /// The family with what a spec says of it.
+    /// The family with the settings of a spec.
     pub fn new(settings: &Settings) -> Self {
         let parameters = settings.hyperparameters.logistic_regression.as_ref();
         let c = parameters.and_then(|parameters| parameters.c.as_ref());
@@ -179,7 +179,7 @@ impl FittedModel for FittedLogistic {
             .map(|(column, coefficient)| vec![column.clone(), format!("{coefficient:.4}")]);
         ModelReport {
             sentence: format!(
-                "The table has the coefficients of the log-odds; the intercept is {intercept:.4}. Numbers are standardised, so that their coefficients are \
+                "The table shows the coefficients of the log-odds; the intercept is {intercept:.4}. Numbers are standardised, so their coefficients are \
                  per standard deviation; categories have an indicator each. The fit is L2-regularised with C = {c}."
             ),
             headings: vec!["Column", "Coefficient"],

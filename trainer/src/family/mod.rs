@@ -30,7 +30,7 @@ pub use parameters::{MAX_ROUNDS, Parameters};
 pub use settings::Settings;
 pub use space::{Dimension, Values};
 
-/// The family of this name, with what a spec says of it.
+/// The family of this name, with the settings of a spec.
 pub fn of(family: Family, settings: &Settings) -> Arc<dyn TrainableFamily> {
     match family {
         Family::LogisticRegression => Arc::new(logistic::LogisticRegression::new(settings)),
@@ -53,7 +53,7 @@ mod tests {
         for family in Family::ALL {
             assert_eq!(of(family, &Settings::default()).served().name(), family.as_str());
         }
-        // What is imported and never trained comes behind them, and what is made of several last.
+        // Families that are only imported come after them, and the one that is made of several last.
         let others = [
             modelward_model::family::onnx::ONNX,
             modelward_model::family::ensemble::ENSEMBLE,
@@ -82,7 +82,7 @@ mod tests {
 
         let (mut documented, mut family) = (Vec::new(), String::new());
         for [name, file, _] in table("bundle.md", ["family", "file", "what"]) {
-            // A further file of the same family has no name beside it.
+            // A further file of the same family has no name in its row.
             if !name.is_empty() {
                 family = name;
             }

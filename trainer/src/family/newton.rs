@@ -3,7 +3,7 @@
 //! The loss is `-Σ w ln P(class of row) + alpha/2 · |coefficients|²`, the intercept being free: scikit-learn's
 //! `LogisticRegression(C=1/alpha)` with `sample_weight=w`. The loss is strictly convex, so there is one minimum. linfa comes near it, on
 //! at most 8192 rows and without weights; from there a few Newton steps on all rows reach it to about twelve digits. So the
-//! result is that of the data and not that of a solver's tolerance.
+//! result depends on the data and not on the tolerance of a solver.
 
 use linfa::{DatasetBase, traits::Fit as _};
 use linfa_logistic::LogisticRegression as Solver;
@@ -12,14 +12,14 @@ use ndarray::{Array1, Array2, ArrayView2};
 
 use super::design::Design;
 
-/// Norm of the gradient at which linfa stops; the next one is tried where rounding stops it before.
+/// Norm of the gradient at which linfa stops; the next one is tried if rounding stops it earlier.
 const TOLERANCES: [f64; 3] = [1e-4, 1e-3, 1e-2];
 
-/// A result whose gradient is larger, for a strength of 1, is no minimum. The curvature is at least the strength in every coefficient,
+/// A result whose gradient is larger, for a strength of 1, is not a minimum. The curvature is at least the strength in every coefficient,
 /// so these are within this distance of the minimum.
 const ACCEPTED: f64 = 1e-4;
 
-/// Rows of which linfa makes the start. Its cost grows with them, and Newton's method needs it only nearby.
+/// Rows from which linfa computes the start. Its cost grows with them, and Newton's method only needs a start nearby.
 const START_ROWS: usize = 8192;
 
 const MAX_ITERATIONS: u64 = 2000;
@@ -42,7 +42,7 @@ pub struct Problem<'a> {
     pub x: Design<'a>,
     /// The class of each row.
     pub labels: &'a [bool],
-    /// The weight of each row, where they differ.
+    /// The weight of each row, if they differ.
     pub weights: Option<&'a [f32]>,
     /// Strength of the regularisation.
     pub alpha: f64,
@@ -51,7 +51,7 @@ pub struct Problem<'a> {
 /// Coefficients and intercept for P(class 1).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coefficients {
-    /// A coefficient a column.
+    /// One coefficient per column.
     pub coef: Vec<f64>,
     /// The intercept.
     pub intercept: f64,
@@ -72,7 +72,7 @@ pub enum SolveError {
     NotConverged(f64, f64),
 }
 
-/// The loss's derivatives at one place.
+/// The derivatives of the loss at one place.
 struct Derivatives {
     /// That of the intercept last.
     gradient: Vec<f64>,
@@ -94,7 +94,7 @@ pub fn solve(problem: Problem<'_>) -> Result<Coefficients, SolveError> {
         (best, here) = (next, there);
     }
     let norm = norm(&here.gradient);
-    // Rounding alone makes about this much of a sum over many rows.
+    // Rounding alone gives about this much in a sum over many rows.
     let accepted = ACCEPTED * problem.alpha.min(1.0) + 1e-12 * total_weight(problem);
     if norm <= accepted {
         Ok(best)
@@ -103,7 +103,7 @@ pub fn solve(problem: Problem<'_>) -> Result<Coefficients, SolveError> {
     }
 }
 
-/// Where this step leads to, if the gradient is smaller there. Rounding is reached where no part of the step brings it down.
+/// The result of this step, if the gradient is smaller there. At the limit of rounding no part of the step makes it smaller.
 fn take_step(
     problem: Problem<'_>,
     from: &Coefficients,
@@ -111,7 +111,7 @@ fn take_step(
     step: &[f64],
 ) -> Option<(Coefficients, Derivatives)> {
     let before = norm(&here.gradient);
-    // Near the minimum a full step is the right one; far from it a shorter one may be needed.
+    // Near the minimum a full step is right; far from it a shorter one may be needed.
     let halvings = if before > ACCEPTED { MAX_HALVINGS } else { 0 };
     let parts = std::iter::successors(Some(1.0), |part| Some(part / 2.0));
     parts.take(halvings + 1).find_map(|part| {
@@ -124,7 +124,7 @@ fn take_step(
 /// A place near the minimum: that of some of the rows, without their weights.
 fn find_start(problem: Problem<'_>) -> Result<Coefficients, SolveError> {
     let rows = problem.x.rows();
-    // Newton's method starts from nothing where linfa finds no start.
+    // Newton's method starts from zero if linfa finds no start.
     let nothing = || Coefficients {
         coef: vec![0.0; problem.x.columns()],
         intercept: 0.0,
@@ -203,7 +203,7 @@ fn derivatives(problem: Problem<'_>, model: &Coefficients) -> Derivatives {
     Derivatives { gradient, curvature }
 }
 
-/// The inverse of the loss's second derivative times its gradient; `None` where that is singular.
+/// The inverse of the loss's second derivative times its gradient; `None` if that is singular.
 fn newton_step(problem: Problem<'_>, here: &Derivatives) -> Option<Vec<f64>> {
     if problem.x.columns() <= MAX_NEWTON_COLUMNS {
         solve_linear(hessian(problem, &here.curvature), &here.gradient)
@@ -245,7 +245,7 @@ fn conjugate_gradients(problem: Problem<'_>, here: &Derivatives) -> Option<Vec<f
     let (mut step, mut residual) = (vec![0.0; n], here.gradient.clone());
     let mut direction = residual.clone();
     let mut square = dot(&residual, &residual);
-    // An exact step pays near the minimum alone (Nocedal and Wright, section 7.1).
+    // An exact step pays off only near the minimum (Nocedal and Wright, section 7.1).
     let enough = (square.sqrt().min(1.0) * square.sqrt() * 1e-3).max(1e-13);
     for _ in 0..MAX_CONJUGATE_STEPS {
         if square.sqrt() <= enough {

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::{parameter::Parameter, space::Dimension};
 
-/// The most rounds of a search, where the spec does not set them.
+/// The most rounds of a search, if the spec does not set them.
 pub const MAX_ROUNDS: u32 = 1000;
 
 /// Names and values of hyper-parameters under the library's own names, in the order in which they are written.
@@ -46,7 +46,7 @@ impl Parameters {
         self.fixed.contains(&name)
     }
 
-    /// The same with this value, at the place of the name where there is one.
+    /// The same with this value, at the place of the name if there is one.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: Parameter) -> Self {
         match self.values.iter_mut().find(|(known, _)| *known == name) {
@@ -78,7 +78,7 @@ impl Parameters {
         known.find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    /// The whole number of this name; 0 where it has none.
+    /// The whole number of this name; 0 if it has none.
     pub(super) fn count(&self, name: &str) -> u32 {
         match self.get(name) {
             Some(Parameter::Integer(value)) => u32::try_from(value).unwrap_or(0),

@@ -1,10 +1,10 @@
-//! What a spec says to every family.
+//! The settings of a spec for every family.
 
 use std::collections::BTreeMap;
 
 use modelward_crds::{Hyperparameters, Monotone, TrainingSource};
 
-/// What a spec says to every family.
+/// The settings of a spec for every family.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Hyper-parameters.
@@ -18,7 +18,7 @@ pub struct Settings {
 // === impl Settings ===
 
 impl Settings {
-    /// What this training says.
+    /// The settings of this training.
     pub fn new(training: &TrainingSource) -> Self {
         let constraints = training.features.iter();
         let constraints = constraints.filter_map(|feature| Some((feature.name.clone(), feature.monotone?)));

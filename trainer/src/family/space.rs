@@ -7,7 +7,7 @@ use super::parameter::Parameter;
 /// A hyper-parameter that a search varies, with its values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dimension {
-    /// The library's name of it.
+    /// The library's name for it.
     pub name: &'static str,
     /// Its values.
     pub values: Values,
@@ -22,7 +22,7 @@ pub enum Values {
         low: f64,
         /// The greatest.
         high: f64,
-        /// Whether each factor is as likely as any other, instead of each difference.
+        /// Whether equal factors are equally likely, instead of equal differences.
         log: bool,
         /// Whether they are whole.
         whole: bool,
@@ -34,22 +34,22 @@ pub enum Values {
 // === impl Dimension ===
 
 impl Dimension {
-    /// Numbers of which each difference is as likely.
+    /// Numbers, with equal differences equally likely.
     pub(super) const fn linear(name: &'static str, low: f64, high: f64) -> Self {
         Self::numbers(name, (low, high), false, false)
     }
 
-    /// Numbers of which each factor is as likely.
+    /// Numbers, with equal factors equally likely.
     pub(super) const fn log(name: &'static str, low: f64, high: f64) -> Self {
         Self::numbers(name, (low, high), true, false)
     }
 
-    /// Whole numbers of which each is as likely.
+    /// Whole numbers, each equally likely.
     pub(super) const fn whole(name: &'static str, low: f64, high: f64) -> Self {
         Self::numbers(name, (low, high), false, true)
     }
 
-    /// Whole numbers of which each factor is as likely.
+    /// Whole numbers, with equal factors equally likely.
     pub(super) const fn whole_log(name: &'static str, low: f64, high: f64) -> Self {
         Self::numbers(name, (low, high), true, true)
     }
@@ -74,13 +74,13 @@ impl Dimension {
         }
     }
 
-    /// The ends of the scale that a search works on: every place between them is as likely at first.
+    /// The ends of the scale that a search works on: at first every place between them is equally likely.
     pub fn scale(self) -> (f64, f64) {
         match self.values {
             Values::Numbers {
                 low, high, log: true, ..
             } => (ln(low), ln(high)),
-            // Each whole number has as much of the scale as any other.
+            // Each whole number has the same part of the scale.
             Values::Numbers {
                 low,
                 high,
@@ -105,7 +105,7 @@ impl Dimension {
                 if whole {
                     Parameter::Integer(number.round().clamp(low, high) as i64)
                 } else {
-                    // Six digits are what a person would write, and more say nothing.
+                    // A person would write six digits at most, and more mean nothing.
                     Parameter::Number(to_six_digits(number.clamp(low, high)))
                 }
             }

@@ -30,7 +30,7 @@ pub(super) struct Gain {
 /// A row that a library and its exported model score differently.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{library} scores row {row} as {expected:e}, the model that it exported as {found:e}; this is a fault of the program: report it \
+    "{library} scores row {row} as {expected:e}, the model that it exported as {found:e}; this is a bug: report it \
      with the release of the image"
 )]
 pub(super) struct Disparity {
@@ -101,7 +101,7 @@ pub(super) fn report(sentence: String, schema: &FeatureSchema, gains: &[Gain]) -
     }
 }
 
-/// The constraint of each feature as both libraries write it: 1, 0 or -1 in the schema's order; `None` where there is none.
+/// The constraint of each feature as both libraries write it: 1, 0 or -1 in the schema's order; `None` if there is none.
 pub(super) fn monotone_constraints(
     schema: &FeatureSchema,
     monotone: &BTreeMap<String, Monotone>,

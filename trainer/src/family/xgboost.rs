@@ -1,4 +1,4 @@
-//! Gradient boosting by XGBoost: trees by histograms, categories as they are, a side of its own for what is missing.
+//! Gradient boosting by XGBoost: trees by histograms, native categories, and a default direction for missing values.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,7 +29,7 @@ const KIND: Kind = Kind {
     scorer: served::Xgboost::scorer,
     sentence: |trees| {
         format!(
-            "The model has {trees} gradient-boosted trees of XGBoost. The table has what their splits gained."
+            "The model has {trees} gradient-boosted trees of XGBoost. The table shows the gain of their splits."
         )
     },
 };
@@ -45,7 +45,7 @@ pub struct XGBoost {
 // === impl XGBoost ===
 
 impl XGBoost {
-    /// The family with what a spec says of it.
+    /// The family with the settings of a spec.
     pub fn new(settings: &Settings) -> Self {
         let given = settings.hyperparameters.xgboost.clone().unwrap_or_default();
         Self {

@@ -1,8 +1,8 @@
 //! Which fold of which trial is evaluated next.
 //!
-//! The order of work is free, what is kept of it is not: whether a trial is continued depends on the results of its folds in their
-//! order alone. A thread that would wait fits folds that may turn out not to be needed. Where the time of a search is over, no fold is
-//! begun any more; what was begun is finished.
+//! The order of work is free, but the results do not depend on it: whether a trial is continued depends only on the results of its
+//! folds in their order. A thread that would wait fits folds that may turn out not to be needed. When the time of a search is over, no
+//! fold is started any more; running ones are finished.
 
 use std::{
     cmp::Reverse,
@@ -12,7 +12,7 @@ use std::{
 
 use crate::fit::error::TrainError;
 
-/// A trial that is worse in each of so many folds is not continued.
+/// A trial that is worse in each of this many folds is not continued.
 const PRUNED_AFTER: usize = 2;
 
 /// Work for a thread.
@@ -24,7 +24,7 @@ pub(super) enum Work<F> {
         /// The fold, by its index among the tasks of a trial.
         task: usize,
     },
-    /// Make the scores of a fold of what was fitted.
+    /// Compute the scores of a fold from what was fitted.
     Finish {
         /// The trial, by its index.
         trial: usize,
@@ -48,16 +48,16 @@ pub(super) struct Fitted<F> {
 /// The rounds of the model of all rows, and those of each fold's.
 pub(super) type Rounds = (Option<u32>, Vec<u32>);
 
-/// What became of a trial.
+/// The result of a trial.
 #[derive(Debug)]
 pub(super) struct Outcome<S> {
-    /// By fold, in order: all of them, or those before it was not continued. None of a trial that was cut.
+    /// By fold, in order: all of them, or those before it was stopped. None if the time ended it.
     pub(super) folds: Vec<S>,
     /// By fold that was fitted, in order.
     pub(super) worth: Vec<f64>,
     /// The rounds that the model of all rows has.
     pub(super) rounds: Option<u32>,
-    /// Folds that were fitted, also in vain.
+    /// Folds that were fitted, including those that were not needed.
     pub(super) fits: usize,
     /// Whether the time was over before its folds were fitted.
     pub(super) cut: bool,
@@ -68,9 +68,9 @@ pub(super) struct Outcome<S> {
 pub(crate) struct Ends<'a> {
     /// The worth by fold of the best trial so far: trials that are worse are not continued.
     pub(crate) best: &'a [f64],
-    /// The number of the first trial in the search; none where trials are evaluated again.
+    /// The number of the first trial in the search; none if trials are evaluated again.
     pub(crate) first: Option<usize>,
-    /// Of a search with a time limit, whether its time is over.
+    /// Whether the time is over, for a search with a time limit.
     pub(crate) is_over: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
@@ -129,7 +129,7 @@ impl<'a, F, S> Board<'a, F, S> {
         }
     }
 
-    /// The next work; waits where work that is running may bring more. `None` at the end.
+    /// The next work; waits if running work may add more. `None` at the end.
     pub(super) fn take(&self) -> Option<Work<F>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -144,7 +144,7 @@ impl<'a, F, S> Board<'a, F, S> {
         }
     }
 
-    /// Records what came of a fit.
+    /// Records the result of a fit.
     pub(super) fn fitted(&self, trial: usize, task: usize, result: Result<Fitted<F>, TrainError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.running -= 1;
@@ -176,7 +176,7 @@ impl<'a, F, S> Board<'a, F, S> {
         self.changed.notify_all();
     }
 
-    /// What became of each trial, or why not.
+    /// The result of each trial, or its failure.
     pub(super) fn into_outcomes(self) -> impl Iterator<Item = Result<Outcome<S>, TrainError>> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let is_over = state.is_over;
@@ -188,7 +188,7 @@ impl<'a, F, S> Board<'a, F, S> {
 
 impl<F, S> State<F, S> {
     fn next(&mut self, rules: &Rules<'_, F>) -> Option<Work<F>> {
-        // What is fitted waits in memory.
+        // Fitted models first: they wait in memory.
         if let Some(work) = self.finishing.pop_front() {
             return Some(work);
         }
@@ -199,9 +199,9 @@ impl<F, S> State<F, S> {
         }
         let open = self.trials.iter().enumerate();
         let open = open.filter(|(_, of)| of.begun < of.until);
-        // First what is needed for certain; the same fold of all trials, because they share what it has; of these the last trial, because
-        // families that take long come last and should not be begun at the end. Where the time may end, one trial after the other: what
-        // is complete by then counts.
+        // First what is certainly needed; the same fold of all trials, because they share its data; of these the last trial, because slow
+        // families come last and should not be started at the end. With a time limit, one trial after the other: only complete ones
+        // count.
         let (trial, of) = open.min_by_key(|(at, of)| match limit {
             None => (of.begun >= of.needed(rules), of.begun, Reverse(*at)),
             Some(_) => (of.begun >= of.needed(rules), *at, Reverse(0)),
@@ -246,7 +246,7 @@ impl<F, S> Trial<F, S> {
         self.until = task;
     }
 
-    /// Ends the trial where it is worse than the best one in each of its folds so far. The work that follows, once all folds are there.
+    /// Ends the trial if it is worse than the best one in each of its folds so far. Returns the next work once all folds are fitted.
     fn settle(&mut self, trial: usize, rules: &Rules<'_, F>) -> Vec<Work<F>> {
         let ready = self.ready();
         if let Some(Ends { best, .. }) = rules.ends {
@@ -255,14 +255,14 @@ impl<F, S> Trial<F, S> {
                 .find(|folds| best.len() >= *folds && (0..*folds).all(is_worse));
             if let Some(folds) = hopeless {
                 self.until = folds;
-                // Of a fold that was not needed.
+                // The failure is of a fold that is not needed.
                 self.failure = None;
             }
         }
         if ready < self.until {
             return Vec::new();
         }
-        // The last fold that was missing: no other of these comes.
+        // The last needed fold is there: this happens once.
         self.worth.truncate(self.until);
         self.fitted.truncate(self.until);
         self.scored.truncate(self.until);

@@ -6,7 +6,7 @@ use modelward_model::{Calibration, calibration::log_odds, math::sigmoid};
 /// The least rows that isotonic regression is fitted on: with fewer it follows single rows (Niculescu-Mizil and Caruana 2005).
 pub const LEAST_ISOTONIC_ROWS: usize = 1000;
 
-/// A slope that is not above this says that scores do not rise with the class: the function stays one that rises.
+/// The least slope. A smaller one means that scores do not rise with the class; the function stays increasing.
 const LEAST_SLOPE: f64 = 1e-3;
 
 const MAX_STEPS: usize = 100;
@@ -14,7 +14,7 @@ const MAX_STEPS: usize = 100;
 /// How often a step that does not help is halved.
 const MAX_HALVINGS: usize = 40;
 
-/// The calibration by this method; none where there is nothing to learn from.
+/// The calibration by this method; none if there is nothing to learn from.
 pub fn calibrate(method: CalibrationMethod, labels: &[bool], scores: &[f64]) -> Option<Calibration> {
     let positives = labels.iter().filter(|label| **label).count();
     if positives == 0 || positives == labels.len() {
@@ -27,7 +27,7 @@ pub fn calibrate(method: CalibrationMethod, labels: &[bool], scores: &[f64]) -> 
     }
 }
 
-/// The logistic function of the log-odds that fits best, each class being a little short of certain, as Platt (1999) has it.
+/// The logistic function of the log-odds that fits best, each class being a little short of certain, as in Platt (1999).
 fn platt(labels: &[bool], scores: &[f64], positives: usize) -> Calibration {
     let negatives = labels.len() - positives;
     let one = (positives as f64 + 1.0) / (positives as f64 + 2.0);

@@ -1,8 +1,8 @@
-//! One way to train, and how it did on rows that its models were not fitted on.
+//! One way to train, and how it performed on rows that its models were not fitted on.
 //!
-//! Calibration and threshold are learnt from scores too, so each fold's are learnt from the other folds of its repeat: every metric is of
-//! rows that no part of what answers has seen. What serves is learnt from the scores of all folds. In the order of time a fold's are learnt from the folds
-//! before it; the first one, which has none, is not measured then.
+//! Calibration and threshold are learnt from scores too, so each fold's are learnt from the other folds of its repeat: every metric is
+//! measured on rows that neither model, calibration nor threshold has seen. What serves is learnt from the scores of all folds. In the
+//! order of time a fold's are learnt from the folds before it; the first one, which has none, is then not measured.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ use crate::{
     },
 };
 
-/// Places behind the point of every number that is reported. Gates compare what is reported, so that a value that
+/// Decimal places of every number that is reported. Gates compare what is reported, so that a value that
 /// reads 0.750000 is never refused by a gate of 0.75.
 pub(crate) const PLACES: usize = 6;
 
-/// One family with its parameters, and how it did on rows that it was not fitted on.
+/// One family with its parameters, and how it performed on rows that it was not fitted on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
     /// The family.
@@ -36,13 +36,13 @@ pub struct Candidate {
     pub folds: Vec<FoldOutcome>,
     /// The means over them, in the order of [`MetricName::ALL`].
     pub estimates: Vec<Estimate>,
-    /// The same, rounded to what is reported and gated.
+    /// The same, rounded as reported and gated.
     pub reported: Vec<MetricValue>,
     /// The calibration that serves, learnt from all folds.
     pub calibration: Option<Calibration>,
     /// The threshold that serves, likewise.
     pub threshold: Decimal,
-    /// Of an ensemble: its members. Their probabilities are calibrated one by one, and the vote is not.
+    /// The members of an ensemble. Their probabilities are calibrated one by one, and the vote is not.
     pub members: Vec<CandidateMember>,
 }
 
@@ -55,7 +55,7 @@ pub struct CandidateMember {
     pub weight: u32,
     /// What it was fitted with.
     pub parameters: Parameters,
-    /// What makes a probability of its score, learnt from all folds.
+    /// Its calibration, learnt from all folds.
     pub calibration: Option<Calibration>,
 }
 
@@ -70,7 +70,7 @@ pub struct FoldOutcome {
     pub rows: Vec<usize>,
     /// Their probabilities, calibrated by the other folds.
     pub scores: Vec<f64>,
-    /// The same by the calibration that serves, where there is one; nothing is measured on them.
+    /// The same by the calibration that serves, if there is one; nothing is measured on them.
     pub served: Option<Vec<f64>>,
     /// The threshold by the other folds.
     pub threshold: f64,
@@ -78,7 +78,7 @@ pub struct FoldOutcome {
     pub metrics: Metrics,
 }
 
-/// The scores of the models of one fold, as they are.
+/// The scores of the models of one fold, not calibrated.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ScoredFold {
     pub(crate) repeat: usize,
@@ -190,7 +190,7 @@ impl Candidate {
         rows
     }
 
-    /// The class that every measured row gets at the threshold that serves, where it is one for all of them.
+    /// The class that every measured row gets at the threshold that serves, if it is the same for all.
     pub fn only_class(&self) -> Option<u8> {
         let threshold = self.threshold.to_f64();
         let scores = self

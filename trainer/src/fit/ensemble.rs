@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// What came of the vote.
+/// The result of the vote.
 #[derive(Debug)]
 pub(crate) enum Vote {
     /// Several trials have a weight.
@@ -30,13 +30,13 @@ pub(crate) enum Vote {
         candidate: Box<Candidate>,
         family: EnsembleFamily,
     },
-    /// One has all of it, of this family.
+    /// One trial has all the weight, of this family.
     One(&'static str),
 }
 
 /// What is learnt from the scores of some folds.
 struct Learnt {
-    /// Of each eligible trial.
+    /// For each eligible trial.
     calibrations: Vec<Option<Calibration>>,
     weights: Vec<u32>,
     /// The classes of the rows of these folds, and their probabilities.
@@ -100,7 +100,7 @@ pub(crate) fn make_ensemble(
 // === impl Case ===
 
 impl Case<'_> {
-    /// Calibrations and weights by the folds that are meant.
+    /// Learns calibrations and weights from the folds that `is_meant` selects.
     fn learn(&self, is_meant: impl Fn(&ScoredFold) -> bool) -> Learnt {
         let (mut labels, mut calibrations, mut of_trials) = (Vec::new(), Vec::new(), Vec::new());
         for trial in self.eligible {
@@ -125,7 +125,7 @@ impl Case<'_> {
         }
     }
 
-    /// The outcome of one fold, for which all is learnt from the other folds of its repeat.
+    /// The outcome of one fold, for which everything is learnt from the other folds of its repeat.
     fn judge_fold(&self, at: usize, serving: &Learnt) -> FoldOutcome {
         let this = &self.eligible[0].scored[at];
         let learnt =

@@ -26,7 +26,7 @@ pub enum TrainError {
         /// Why.
         source: FitError,
     },
-    /// What was exported scores otherwise than the library that fitted it: a fault of the program.
+    /// The exported model does not score like the library that fitted it: a bug.
     #[error("{family}: the exported model does not score as the fitted one")]
     Parity {
         /// The family.
@@ -34,7 +34,7 @@ pub enum TrainError {
         /// Which row, and by how much.
         source: FitError,
     },
-    /// A proposal of the search failed: a fault of the program.
+    /// A proposal of the search failed: a bug.
     #[error("the search made no proposal: {0}")]
     Search(String),
     /// The rows cannot be split into folds.
@@ -51,7 +51,7 @@ pub enum TrainError {
         /// Its value.
         value: f64,
     },
-    /// A worker ended without an answer.
+    /// A worker ended without a result.
     #[error("a fold was not evaluated")]
     Lost,
 }

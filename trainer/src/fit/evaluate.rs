@@ -1,7 +1,7 @@
-//! Fitting and scoring the folds of several trials, side by side.
+//! Fitting and scoring the folds of several trials, in parallel.
 //!
-//! Work is the fit of one fold of one trial, or the export and the scores of it. Its result depends on the data, the plan and the trial
-//! alone, so that it does not matter which thread takes it or when. A trial of a search that is clearly worse than the best trial of
+//! Work is the fit of one fold of one trial, or the export and the scores of it. Its result depends only on the data, the plan and the
+//! trial, so it does not matter which thread takes it or when. A trial of a search that is clearly worse than the best trial of
 //! earlier rounds is not continued ([`super::board`]). A model that grows in rounds is exported once, when its rounds are chosen: these
 //! depend on the other folds, and rounds that are missing are fitted then.
 
@@ -32,7 +32,7 @@ use crate::{
 /// Rows that are scored at once: their values are held twice.
 pub(crate) const BLOCK: usize = 1 << 12;
 
-/// Values whose bins are kept for all trials of a search, over its folds, at most. Each takes one to six bytes in each library.
+/// The most values, over the folds of a search, whose bins are kept for all trials. Each takes one to six bytes in each library.
 const SHARED_VALUES: usize = 100_000_000;
 
 /// The folds of a repeat that are evaluated, and the rows of each.
@@ -40,16 +40,16 @@ pub(crate) struct Folds<'a> {
     data: &'a Dataset,
     plan: &'a Plan,
     splits: &'a Splits,
-    /// Of each fold of the first repeat, which a search evaluates.
+    /// For each fold of the first repeat, which a search evaluates.
     bins: Vec<SharedBins>,
 }
 
-/// What came of a trial.
+/// The result of a trial.
 #[derive(Debug)]
 pub(crate) struct Evaluated {
-    /// In the order of repeats, then folds. Fewer than all where it was not continued, none where it was cut.
+    /// In the order of repeats, then folds. Fewer than all if it was not continued, none if the time ended it.
     pub(crate) folds: Vec<ScoredFold>,
-    /// The rounds that the model of all rows has, where the family was watched.
+    /// The rounds that the model of all rows has, if the family was watched.
     pub(crate) rounds: Option<u32>,
     /// By fold that was evaluated, for pruning: greater is better.
     pub(crate) worth: Vec<f64>,
@@ -57,7 +57,7 @@ pub(crate) struct Evaluated {
     pub(crate) pruned: bool,
     /// Whether that is because the time was over.
     pub(crate) cut: bool,
-    /// Folds that were fitted, also in vain. It depends on the threads; nothing that is kept may.
+    /// Folds that were fitted, including those that were not needed. It depends on the threads; nothing that is kept may.
     pub(crate) fits: usize,
     /// Why a fold was not fitted.
     pub(crate) failure: Option<TrainError>,
@@ -65,7 +65,7 @@ pub(crate) struct Evaluated {
 
 /// What the scores of a fold are made of.
 enum FittedFold {
-    /// They are there.
+    /// Its scores are known.
     Scored(ScoredFold),
     /// Its model can grow, and its rounds are chosen once all folds are fitted.
     Growing {
@@ -88,8 +88,8 @@ impl<'a> Folds<'a> {
         }
     }
 
-    /// Evaluates these trials on all folds of these repeats. With `search` they are trials of one: watched where they have rounds, and ended
-    /// by it.
+    /// Evaluates these trials on all folds of these repeats. With `search` they are trials of a search: watched if they have rounds, and
+    /// ended by it.
     pub(crate) fn evaluate(
         &self,
         trials: &[Arc<dyn TrainableFamily>],
@@ -148,7 +148,7 @@ impl<'a> Folds<'a> {
                 cut: outcome.cut,
                 failure: None,
             }),
-            // One trial of many that cannot be fitted is a bad trial; what is exported has to be right all the same.
+            // In a search a trial that cannot be fitted is a bad trial; an exported model has to be right in any case.
             Err(error) if search.is_some() && !matches!(error, TrainError::Parity { .. }) => {
                 Ok(Evaluated::failed(error))
             }
@@ -176,7 +176,7 @@ impl<'a> Folds<'a> {
         };
         let failed = |source| failure_of(family, (repeat, fold), source);
         let tested_weights = self.plan.weighting.of_rows(self.data, &tested);
-        // As the training rows count, so do those that end it: otherwise it ends where probabilities are those of unweighted rows.
+        // The rows that stop a fit are weighted like the training rows: otherwise it would stop at the probabilities of unweighted rows.
         let watched_rows = Sample {
             weights: tested_weights.as_deref(),
             ..Sample::of(self.data, &tested)
@@ -271,7 +271,7 @@ impl<'a> Folds<'a> {
     }
 }
 
-/// Other threads wait for what a thread has taken: it has to come back whatever happens.
+/// Other threads wait for what a thread has taken, so a panic is returned as a failure.
 fn guarded<T>(work: impl FnOnce() -> Result<T, TrainError>) -> Result<T, TrainError> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(TrainError::Lost))
 }
@@ -285,7 +285,7 @@ fn failure_of(family: &dyn TrainableFamily, task: (usize, usize), source: FitErr
     }
 }
 
-/// The rounds of the model of all rows, where the family has rounds, and those of each fold's: where the mean curve of the others is
+/// The rounds of the model of all rows, if the family has rounds, and those of each fold's model: where the mean curve of the others is
 /// lowest.
 fn choose_rounds(found: &[&FittedFold]) -> Rounds {
     let curves = found.iter().filter_map(|fitted| match fitted {
@@ -304,7 +304,7 @@ fn best_rounds(curves: &[&[f64]], without: Option<usize>) -> u32 {
     if let (Some(at), true) = (without, curves.len() > 1) {
         others.remove(at);
     }
-    // A curve that ended says nothing of later rounds.
+    // A curve that ended says nothing about later rounds.
     let length = others.iter().map(|curve| curve.len()).min().unwrap_or(0);
     let mean: Vec<f64> = (0..length)
         .map(|at| others.iter().map(|curve| curve[at]).sum::<f64>())

@@ -5,8 +5,8 @@
 //! first, are dealt to the folds in turn like cards. So each fold has its share of each class, give or take one row.
 //!
 //! Rows with the same values go together, the largest groups first: the first row of a group is dealt, to the next fold in turn of those
-//! with the fewest rows, and the others follow it. Otherwise a model would be tested on rows that it was fitted on. Where a class has fewer different rows than there
-//! are folds, its rows are dealt one by one.
+//! with the fewest rows, and the others follow it. Otherwise a model would be tested on rows that it was fitted on. If a class has fewer
+//! different rows than there are folds, its rows are dealt one by one.
 //!
 //! The generator is `SplitMix64`, a number below n is the high half of the 128-bit product with n, with rejection.
 //! It is written out here because its numbers are part of every bundle's digest: no release of a crate may change them.
@@ -15,7 +15,7 @@
 #[derive(Clone, Debug)]
 pub(crate) struct SplitMix64(u64);
 
-/// The fold, from 0, in which each row is tested; one list a repeat. `first` has for each row the first one with the same values.
+/// The fold, from 0, in which each row is tested; one list per repeat. `first` has for each row the first one with the same values.
 pub fn assign(labels: &[bool], first: &[usize], folds: usize, repeats: usize, seed: u64) -> Vec<Vec<usize>> {
     let leader = leaders(labels, first, folds);
     (0..repeats)
@@ -23,7 +23,7 @@ pub fn assign(labels: &[bool], first: &[usize], folds: usize, repeats: usize, se
         .collect()
 }
 
-/// The row that each row goes with: the first of its values, or itself where its class has too few different rows.
+/// The row that each row goes with: the first of its values, or itself if its class has too few different rows.
 fn leaders(labels: &[bool], first: &[usize], folds: usize) -> Vec<usize> {
     let different = |class: bool| {
         let leads = |row: &usize| first[*row] == *row && labels[*row] == class;
@@ -54,7 +54,7 @@ fn assign_once(labels: &[bool], leader: &[usize], folds: usize, seed: u64, repea
             .filter(|row| leader[*row] == *row && labels[*row] == class)
             .collect();
         random.shuffle(&mut rows);
-        // Stable: where all rows differ, the order is the shuffled one.
+        // Stable: if all rows differ, the order is the shuffled one.
         rows.sort_by_key(|row| std::cmp::Reverse(members[*row]));
         for row in rows {
             let in_turn = |step: usize| (turn + step) % folds;
@@ -73,7 +73,7 @@ fn assign_once(labels: &[bool], leader: &[usize], folds: usize, seed: u64, repea
     fold
 }
 
-/// A number that has nothing to do with its neighbours'.
+/// A number that is unrelated to those of neighbouring seeds.
 pub(crate) fn mix(seed: u64) -> u64 {
     SplitMix64(seed).next()
 }

@@ -1,8 +1,9 @@
 //! Measures a model that was trained elsewhere on the held-out rows, which it was not fitted on.
 //!
-//! They are cut into as many parts as there are folds. Calibration and threshold of a part are learnt from the others, as those of folds are; in the
-//! order of time from earlier ones, so that the first part is measured only where neither is learnt. What serves is learnt from all parts. One model
-//! scores all of them, and no two have a row in common: the standard error of a mean over them is that of independent values.
+//! They are cut into as many parts as there are folds. Calibration and threshold of a part are learnt from the others, as those of folds
+//! are; in the order of time from earlier ones, so that the first part is measured only if neither is learnt. What serves is learnt from
+//! all parts. One model scores all of them, and no two have a row in common: the standard error of a mean over them is that of independent
+//! values.
 
 use crate::{
     data::dataset::Dataset,

@@ -1,12 +1,12 @@
 //! Repeated stratified folds that separate no group.
 //!
-//! For repeat r, a generator is seeded as for folds of rows. The groups in the order of their first rows are shuffled and sorted by size, the
-//! largest first; groups of one size stay in the shuffled order. Each goes to the fold that keeps the counts of both classes most even, as in
-//! scikit-learn's `StratifiedGroupKFold`: the sum of the squares of the folds' shares in each class grows least. Of equally good folds it is
-//! the one with the fewest rows. The arithmetic is of whole numbers, so that digests do not depend on rounding.
+//! For repeat r, a generator is seeded as for folds of rows. The groups in the order of their first rows are shuffled and sorted by size,
+//! the largest first; groups of one size stay in the shuffled order. Each goes to the fold that keeps the counts of both classes most even,
+//! as in scikit-learn's `StratifiedGroupKFold`: the sum of the squares of the folds' shares in each class grows least. Of equally good
+//! folds it is the one with the fewest rows. The arithmetic uses integers, so that digests do not depend on rounding.
 //!
 //! Groups that have a row with the same values go together, unless that makes a part that is larger than a fold and than every group:
-//! where many rows are equal by chance, most groups would hang together.
+//! if many rows are equal by chance, most groups would be joined.
 
 use crate::{
     data::row_columns::Groups,
@@ -26,7 +26,7 @@ pub(super) struct Part {
     pub(super) of_class: [usize; 2],
 }
 
-/// The fold, from 0, in which each row is tested; one list a repeat. `first` has for each row the first one with the same values.
+/// The fold, from 0, in which each row is tested; one list per repeat. `first` has for each row the first one with the same values.
 pub(super) fn assign(
     groups: &Groups,
     labels: &[bool],
@@ -62,7 +62,7 @@ pub(super) fn assign(
         .collect()
 }
 
-/// The fold of each row; the fold and the class that it lacks where there is one.
+/// The fold of each row; the error is a fold and the class that it lacks.
 fn assign_once(
     parts: &[Part],
     rows: usize,
@@ -71,7 +71,7 @@ fn assign_once(
 ) -> Result<Vec<usize>, (usize, u8)> {
     let mut order: Vec<&Part> = parts.iter().collect();
     random.shuffle(&mut order);
-    // Stable: of one size, the order is the shuffled one.
+    // Stable: parts of one size stay in the shuffled order.
     order.sort_by_key(|part| std::cmp::Reverse(part.rows.len()));
     let mut totals = [0_u128; 2];
     for part in parts {
@@ -139,7 +139,7 @@ pub(super) fn collect(keys: impl Iterator<Item = usize>, labels: &[bool]) -> Vec
     parts
 }
 
-/// Sets of groups that hang together.
+/// Sets of groups that go together.
 struct Links(Vec<usize>);
 
 // === impl Links ===

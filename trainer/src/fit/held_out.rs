@@ -1,4 +1,4 @@
-//! How the selected candidate does on the rows that are held out.
+//! How the selected candidate performs on the rows that are held out.
 //!
 //! It is fitted on all others and measured on them; the model that serves is then fitted on all rows.
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// How the selected candidate did on the rows that were held out.
+/// How the selected candidate performed on the rows that were held out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldOutOutcome {

@@ -15,10 +15,10 @@ use crate::{
     },
 };
 
-/// Which draws these are; no repeat of the folds, no comparison and no correction has the same.
+/// The random stream of these draws; no repeat of the folds, no comparison and no correction has the same.
 const STREAM: u64 = 1_004;
 
-/// The rows of parts of so large a share, ascending.
+/// The rows of drawn parts that are this share of all, ascending.
 pub(super) fn draw(parts: &[Part], share: f64, seed: u64) -> Result<Vec<usize>, SplitError> {
     let mut order: Vec<&Part> = parts.iter().collect();
     SplitMix64::new(mix(seed) ^ mix(STREAM)).shuffle(&mut order);
@@ -43,7 +43,7 @@ pub(super) fn draw(parts: &[Part], share: f64, seed: u64) -> Result<Vec<usize>, 
     Ok(rows)
 }
 
-/// The latest rows of so large a share, ascending.
+/// The latest rows that are this share of all, ascending.
 pub(super) fn latest(times: &Times, labels: &[bool], share: f64) -> Result<Vec<usize>, SplitError> {
     let of_row = &times.of_row;
     let mut order: Vec<usize> = (0..of_row.len()).collect();

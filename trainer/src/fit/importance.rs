@@ -1,7 +1,7 @@
 //! How much the selected model needs each feature: permutation importance (Breiman 2001) on rows that its models were not fitted on.
 //!
-//! The models of the folds of the first repeat are fitted again. In the rows that a fold tests, the values of one feature are shuffled,
-//! and the area under the curve falls by as much as the model relied on it. Features that say the same stand in for each other, and each of
+//! The models of the folds of the first repeat are fitted again. In the rows that a fold tests, the values of one feature are shuffled, and
+//! the area under the curve falls by as much as the model relied on it. Features with the same information replace each other, and each of
 //! them alone looks unimportant.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ const SHUFFLES: (usize, usize) = (5, 1);
 /// More features than this are many.
 const MANY: usize = 100;
 
-/// Rows that are scored, at most, over all folds, features and shuffles; but never fewer rows than [`LEAST_ROWS`] of a fold.
+/// The most rows that are scored over all folds, features and shuffles; but never fewer rows than [`LEAST_ROWS`] of a fold.
 const SCORED: usize = 1_000_000;
 
 const LEAST_ROWS: usize = 500;
@@ -35,10 +35,10 @@ const LEAST_ROWS: usize = 500;
 /// With more values, only the first fold is fitted again.
 const REFITTED: usize = 2_000_000;
 
-/// Which shuffles these are; no repeat of the folds, no comparison and no correction has the same.
+/// The random stream of these shuffles; no repeat of the folds, no comparison and no correction has the same.
 const STREAM: u64 = 1_004;
 
-/// By how much the area under the curve falls where the values of a feature are shuffled.
+/// How much the area under the curve falls when the values of a feature are shuffled.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Importance {
@@ -48,7 +48,7 @@ pub struct Importance {
     pub folds: usize,
     /// Shuffles of each feature in each fold.
     pub shuffles: usize,
-    /// One a feature, in the order of the schema.
+    /// One per feature, in the order of the schema.
     pub features: Vec<FeatureImportance>,
 }
 
@@ -58,20 +58,20 @@ pub struct Importance {
 pub struct FeatureImportance {
     /// Its name.
     pub name: String,
-    /// The mean fall of the area under the curve over folds and shuffles. Below 0 by chance alone.
+    /// The mean fall of the area under the curve over folds and shuffles. Below 0 only by chance.
     pub mean: f64,
     /// The standard deviation of the same.
     pub standard_deviation: f64,
 }
 
-/// What came of one fold.
+/// The result of one fold.
 struct OfFold {
     rows: usize,
     /// By feature, then shuffle.
     falls: Vec<Vec<f64>>,
 }
 
-/// The importance of each feature to this family; `None` where no fold tests rows of both classes. The number of threads changes nothing.
+/// The importance of each feature to this family; `None` if no fold tests rows of both classes. The number of threads changes nothing.
 pub(crate) fn measure(
     data: &Dataset,
     plan: &Plan,
@@ -120,7 +120,7 @@ pub(crate) fn measure(
     Ok(summarize(data, &of_folds, shuffles))
 }
 
-/// The importance of each feature to this model, on parts of rows that it was not fitted on; `None` where no part has rows of both classes.
+/// The importance of each feature to this model, on parts of rows that it was not fitted on; `None` if no part has rows of both classes.
 pub(crate) fn measure_scorer(
     data: &Dataset,
     plan: &Plan,
@@ -167,7 +167,7 @@ fn summarize(data: &Dataset, of_folds: &[OfFold], shuffles: usize) -> Option<Imp
     })
 }
 
-/// Fits the model of a fold of the first repeat again, and shuffles. `None` where the fold tests rows of one class or none.
+/// Fits the model of a fold of the first repeat again, and shuffles. `None` if the fold tests rows of one class or none.
 fn measure_fold(
     data: &Dataset,
     folds: &Folds<'_>,
@@ -188,7 +188,7 @@ fn measure_fold(
     ))
 }
 
-/// Shuffles the values of each feature in these rows. `None` where they are of one class or none.
+/// Shuffles the values of each feature in these rows. `None` if they are of one class or none.
 fn measure_falls(
     data: &Dataset,
     tested: &[usize],
@@ -208,7 +208,7 @@ fn measure_falls(
         Ranking::new(&scores).roc_auc(&labels, |_| 1)
     };
     let whole = area(None);
-    // All features are shuffled alike: they differ by what they say, not by chance.
+    // All features get the same shuffles, so that they do not differ by chance.
     let orders: Vec<Vec<usize>> = (0..shuffles)
         .map(|_| shuffle(tested.len(), &mut random))
         .collect();

@@ -1,8 +1,8 @@
 //! Blocks of rows in the order of time.
 //!
-//! The rows in order are cut into one block more than there are folds, of about the same size. Rows of one time are in one block: a cut within them moves
-//! behind them. The model of a fold is fitted on all rows before the block that it is tested on, but for those within the gap. Where one model, which was
-//! fitted before all of these rows, is measured on parts of them, there are as many blocks as parts.
+//! The rows in order are cut into one block more than there are folds, of about the same size. Rows of equal time are in one block: a cut
+//! within them moves after them. The model of a fold is fitted on all rows before the block that it is tested on, except those within the
+//! gap. If one model, which was fitted before all of these rows, is measured on parts of them, there are as many blocks as parts.
 
 use crate::{data::row_columns::Times, fit::split_error::SplitError};
 
@@ -15,7 +15,7 @@ pub(super) struct Blocks {
     pub(super) until: Vec<i64>,
 }
 
-/// The place in this order of times at which a cut from `start` on separates no rows of one time.
+/// The first position in this order of times, from `start` on, at which a cut separates no rows of equal time.
 pub(super) fn behind_equal_times(order: &[usize], of_row: &[i64], mut start: usize) -> usize {
     while start > 0 && start < order.len() && of_row[order[start]] == of_row[order[start - 1]] {
         start += 1;
@@ -29,7 +29,7 @@ pub(super) fn cut(times: &Times, labels: &[bool], folds: usize, gap: i64) -> Res
         column: times.column.clone(),
         blocks: folds + 1,
     })?;
-    // Of one time are no rows on both sides.
+    // Rows of equal time are on one side.
     let until = first_times[1..]
         .iter()
         .map(|first| first.saturating_sub(gap.max(1)));
@@ -64,7 +64,7 @@ pub(super) fn cut_parts(times: &Times, labels: &[bool], parts: usize) -> Result<
     Ok(of_row)
 }
 
-/// The block of each row, the first being 0, and the first time of each block. `None` where too many times are equal for so many blocks.
+/// The block of each row, the first being 0, and the first time of each block. `None` if too many times are equal for this many blocks.
 fn cut_blocks(times: &Times, blocks: usize) -> Option<(Vec<usize>, Vec<i64>)> {
     let of_row = &times.of_row;
     let mut order: Vec<usize> = (0..of_row.len()).collect();

@@ -1,7 +1,8 @@
-//! Rounds of a search that are kept, so that a later training with the same data, spec and program goes on behind them.
+//! Rounds of a search that are kept, so that a later training with the same data, spec and program continues after them.
 //!
-//! Proposals are made anew, which takes no time, and compared with those that were kept; only what a round found is taken over. Floats are
-//! kept as their bits: the bundle is the same, byte for byte. Scores are kept where they are few. Otherwise trials that need them are fitted again.
+//! Proposals are computed again, which takes no time, and compared with those that were kept; only what a round found is reused. Floats are
+//! kept as their bits: the bundle is the same, byte for byte. Scores are kept if they are few. Otherwise trials that need them are fitted
+//! again.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,10 +18,10 @@ use crate::{
     fit::{candidate::ScoredFold, evaluate::Evaluated, metrics::Metrics, plan::Plan, splits::Splits},
 };
 
-/// Scores of a round that are kept at most: three quarters of the bytes that a round may have.
+/// The most scores of a round that are kept: three quarters of the bytes that a round may have.
 const KEPT_SCORES: usize = 280_000;
 
-/// Keeps the rounds of one search. What it cannot keep or find is no reason to fail.
+/// Keeps the rounds of one search. Failing to keep or find one is not an error.
 pub trait RoundStore: Sync {
     /// The rounds that are kept, in order.
     fn load(&self) -> Vec<SearchRound>;
@@ -37,7 +38,7 @@ pub(super) struct Proposed<'a> {
     pub(super) places: &'a [f64],
 }
 
-/// What came of one trial of a round.
+/// The result of one trial of a round.
 pub(super) struct Outcome {
     /// Without folds, if they were evaluated by an earlier training and their scores were not kept.
     pub(super) evaluated: Evaluated,
@@ -53,13 +54,13 @@ pub(super) struct Outcome {
 pub(super) struct Rounds<'a> {
     store: Option<&'a dyn RoundStore>,
     waiting: VecDeque<SearchRound>,
-    /// Rounds that were taken over or kept.
+    /// Rounds that were reused or kept.
     number: u32,
     /// Trials of these rounds.
     trials: usize,
     /// How long earlier trainings searched.
     pub(super) earlier: Duration,
-    /// Scores of a round that are kept at most.
+    /// The most scores of a round that are kept.
     pub(super) kept_scores: usize,
 }
 
@@ -92,7 +93,7 @@ impl<'a> Rounds<'a> {
         (self.number, self.trials, self.earlier) = (0, 0, Duration::ZERO);
     }
 
-    /// What an earlier training found in this round; the error says why what was kept is not of this search.
+    /// What an earlier training found in this round; the error says why what was kept is of another search.
     pub(super) fn take(
         &mut self,
         proposed: &[Proposed<'_>],
@@ -153,7 +154,7 @@ impl<'a> Rounds<'a> {
         })
     }
 
-    /// Keeps a round that was evaluated now, whole.
+    /// Keeps a complete round that was evaluated now.
     pub(super) fn keep(&mut self, trials: Vec<SearchTrial>, elapsed: Duration) {
         let Some(store) = self.store else { return };
         let round = SearchRound {
@@ -166,13 +167,13 @@ impl<'a> Rounds<'a> {
         self.number += 1;
     }
 
-    /// Trials that were taken over or kept.
+    /// Trials that were reused or kept.
     pub(super) fn trials(&self) -> usize {
         self.trials
     }
 }
 
-/// Whether what was kept is of this proposal.
+/// Whether a kept trial belongs to this proposal.
 fn is_of(trial: &SearchTrial, number: usize, proposed: &Proposed<'_>) -> bool {
     trial.number as usize == number
         && trial.family == proposed.family.served().name()

@@ -18,22 +18,22 @@ pub struct Estimate {
     pub standard_error: f64,
 }
 
-/// How many rows of each class are answered with each class.
+/// Rows by true and predicted class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Confusion {
-    /// Rows of class 1 that are answered with 1.
+    /// Rows of class 1 that are predicted as 1.
     pub true_positives: u64,
-    /// Rows of class 0 that are answered with 1.
+    /// Rows of class 0 that are predicted as 1.
     pub false_positives: u64,
-    /// Rows of class 0 that are answered with 0.
+    /// Rows of class 0 that are predicted as 0.
     pub true_negatives: u64,
-    /// Rows of class 1 that are answered with 0.
+    /// Rows of class 1 that are predicted as 0.
     pub false_negatives: u64,
 }
 
-/// Computes every metric. The class is 1 from the threshold on. Where nothing is called 1, precision and F1 are 0;
-/// where a class has no rows, the area under the curve is one half and the balanced accuracy that of the other class.
+/// Computes every metric. The class is 1 from the threshold on. If nothing is predicted as 1, precision and F1 are 0;
+/// if a class has no rows, the area under the curve is one half and the balanced accuracy that of the other class.
 pub fn metrics(labels: &[bool], scores: &[f64], threshold: f64) -> Metrics {
     let Confusion {
         true_positives: tp,
@@ -116,7 +116,7 @@ pub(crate) fn four_places(value: f64) -> String {
     }
 }
 
-/// Matthews' correlation of the classes with the answers; 0 where one of them has one value alone.
+/// The Matthews correlation of classes and predictions; 0 if either has only one value.
 pub(crate) fn matthews(tp: u64, fp: u64, tn: u64, fn_: u64) -> f64 {
     let [tp, fp, tn, fn_] = [tp, fp, tn, fn_].map(|count| count as f64);
     let product = (tp + fp) * (tp + fn_) * (tn + fp) * (tn + fn_);
@@ -126,7 +126,7 @@ pub(crate) fn matthews(tp: u64, fp: u64, tn: u64, fn_: u64) -> f64 {
     (tp * tn - fp * fn_) / product.sqrt()
 }
 
-/// The mean of the recalls of the classes that there are.
+/// The mean recall of the classes that occur.
 pub(crate) fn balanced_accuracy(tp: u64, fp: u64, tn: u64, fn_: u64) -> f64 {
     let recall = |right: u64, wrong: u64| (right + wrong > 0).then(|| right as f64 / (right + wrong) as f64);
     match (recall(tp, fn_), recall(tn, fp)) {

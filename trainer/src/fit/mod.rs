@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! Dataset ──folds──► train ──metrics──► Trained ──compare with the champion──► bundle, with the reference of its data
-//!                    │ search (kept: rounds of an earlier training) ► evaluate (fits of folds, side by side) ► candidate (calibration, threshold, metrics, cross-fitted)
+//!                    │ search (kept: rounds of an earlier training) ► evaluate (fits of folds, in parallel) ► candidate (calibration, threshold, metrics, cross-fitted)
 //!                    └ ensemble (vote: weights, cross-fitted) ► select ► optimism, importance
 //! ```
 //!
-//! No clock, no thread count and no address gets into what is made here: the same snapshot and spec give the same bytes.
+//! No time, thread count or address affects the result: the same snapshot and spec give the same bytes.
 
 mod board;
 pub mod bundle;

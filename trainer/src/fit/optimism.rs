@@ -17,17 +17,17 @@ use crate::fit::{
 /// Draws of the bootstrap for little data, and for much.
 const DRAWS: (usize, usize) = (500, 20);
 
-/// Scores that are gone through at most: with more, there are fewer draws.
+/// The most scores that are processed: with more, there are fewer draws.
 const SCORES: usize = 200_000_000;
 
-/// Which draws these are; no repeat of the folds and no comparison has the same.
+/// The random stream of these draws; no repeat of the folds and no comparison has the same.
 const STREAM: u64 = 1_003;
 
 /// The selecting metric of the best candidate, pooled over the folds of the first repeat, before and after the correction.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Corrected {
-    /// Candidates that were selected among.
+    /// Candidates among which one was selected.
     pub candidates: usize,
     /// Draws of the bootstrap.
     pub draws: usize,
@@ -39,7 +39,7 @@ pub struct Corrected {
     pub interval: [f64; 2],
 }
 
-/// Corrects for the selection among these candidates; `None` where there are fewer than two.
+/// Corrects for the selection among these candidates; `None` if there are fewer than two.
 pub(crate) fn correct(
     candidates: &[&Candidate],
     labels: &[bool],
@@ -93,7 +93,7 @@ pub(crate) fn correct(
         for (place, times) in left_out.iter_mut().zip(&times) {
             *place = u64::from(*times == 0);
         }
-        // No metric says anything of one class alone.
+        // No metric says anything about a single class.
         if !has_both(&times) || !has_both(&left_out) {
             continue;
         }

@@ -13,7 +13,7 @@ use crate::{
 /// What to train.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Families to try, the simplest first. None where an image trains: its one model is measured on parts of the held-out rows.
+    /// Families to try, the simplest first. None if an image trains: its one model is measured on parts of the held-out rows.
     pub families: Vec<Arc<dyn TrainableFamily>>,
     /// Folds of each repeat.
     pub folds: usize,
@@ -42,7 +42,7 @@ pub struct Plan {
 /// An ensemble of the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EnsemblePlan {
-    /// Members at most; at least 2.
+    /// The most members; at least 2.
     pub max_members: usize,
     /// When it is selected.
     pub use_when: EnsembleUse,
@@ -66,11 +66,11 @@ pub enum SplitBy {
 /// A search over the hyper-parameters of all families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SearchPlan {
-    /// Trials over all families, one of each at least.
+    /// Trials over all families, at least one of each.
     pub trials: usize,
     /// Seed of the proposals.
     pub seed: u64,
-    /// No fold is begun after this time, but of the first trial of each family. A search that it ended cannot be repeated.
+    /// No fold is started after this time, except of the first trial of each family. A search that it ended cannot be repeated.
     pub time_limit: Option<Duration>,
 }
 
@@ -206,7 +206,7 @@ impl Plan {
         fold > 0 || !self.learns_from_scores()
     }
 
-    /// The rows that a model is tested on for each row that it is fitted on: the mean over the measured folds. 0 of one model, whose folds
+    /// The rows that a model is tested on for each row that it is fitted on: the mean over the measured folds. 0 for one model, whose folds
     /// share no training.
     pub fn test_to_train(&self) -> f64 {
         if self.has_one_model() {

@@ -1,13 +1,13 @@
-//! Where a training is.
+//! The progress of a training.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{family::TrainableFamily, fit::plan::Plan};
 
-/// Where a training is.
+/// The progress of a training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What it does, for people: family, trial and fold.
+    /// What it does, for messages: family, trial and fold.
     pub what: String,
     /// Fits of folds that are done, over all families.
     pub done: usize,
@@ -58,7 +58,7 @@ impl<'a> Progress<'a> {
         ));
     }
 
-    /// So many fits of folds are done, or will not be needed.
+    /// Records that this many fits of folds are done, or will not be needed.
     pub(crate) fn done(&self, count: usize) {
         self.done.fetch_add(count, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@
 //! | training data | bins and counts of all rows | bins and counts of their out-of-fold scores |
 //! | accepted window | bins and counts of the window | bins and counts of the out-of-fold scores of the new rows |
 //!
-//! Old and new rows together would leave every new one drifting forever: a mixture is like neither of its parts.
+//! With old and new rows together every new one would drift forever: a mixture is like neither of its parts.
 
 use modelward_crds::AcceptedWindow;
 use modelward_model::{FeatureKind, FeatureSchema, Value, sha256};
@@ -35,14 +35,14 @@ pub enum ReferenceError {
     Row(#[from] RowError),
 }
 
-/// Fewer new rows than these have no distribution of scores worth comparing with: all rows have it then.
+/// With fewer new rows than these, the distribution of scores is that of all rows.
 const LEAST_NEW_ROWS: usize = 30;
 
 /// Why a window cannot be the reference. The same spec and window would fail again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WindowError {
-    /// They are other bytes than the spec names.
+    /// They have other bytes than the spec names.
     #[error("the window's counts are {found}, the spec names {expected}")]
     Digest {
         /// What they are.
@@ -50,10 +50,10 @@ pub enum WindowError {
         /// What was asked for.
         expected: modelward_wire::Digest,
     },
-    /// They are no counts.
+    /// They cannot be parsed.
     #[error("the window's counts do not parse")]
     Parse(#[from] serde_json::Error),
-    /// They are no counts of their bins.
+    /// They do not fit their bins.
     #[error(transparent)]
     Reference(#[from] modelward_profile::ReferenceError),
     /// They are of more or fewer rows than the spec says.
@@ -64,7 +64,7 @@ pub enum WindowError {
         /// What was asked for.
         expected: i64,
     },
-    /// Most of their rows are outside of the bins, where a later change is not seen.
+    /// Most of their rows are outside of the bins, so a later change would not be seen.
     #[error(
         "more than half of the window's rows have values of {0} outside of the bins: such a window cannot be the reference"
     )]
@@ -85,7 +85,7 @@ pub enum WindowError {
 /// A window of traffic that was accepted, with its counts.
 #[derive(Clone, Debug)]
 pub struct Window {
-    /// What the spec says of it.
+    /// What the spec says about it.
     pub accepted: AcceptedWindow,
     reference: Reference,
 }
@@ -119,8 +119,8 @@ pub fn reference(
     Ok(made)
 }
 
-/// The bins of these rows and of the scores of a model that has no folds, and their counts in them. `declared` says of each feature whether
-/// its categories are named.
+/// The bins of these rows and of the scores of a model that has no folds, and their counts in them. `declared` says for each feature
+/// whether its categories are named.
 pub fn reference_of_scores(
     data: &Dataset,
     scores: &[f64],
@@ -151,7 +151,7 @@ fn count_scores(bins: &Bins, scores: &[f64], threshold: f64) -> Result<Counts, R
 }
 
 impl Window {
-    /// Checks the counts against what the spec says of them, and against the features that will be counted.
+    /// Checks the counts against what the spec says about them, and against the features that will be counted.
     pub fn read(
         bytes: &[u8],
         accepted: &AcceptedWindow,
@@ -271,7 +271,7 @@ fn feature_bins(data: &Dataset) -> Result<Vec<FeatureBins>, BinsError> {
     bins.collect()
 }
 
-/// The score of each row by the first repeat's model that has not seen it; none of a row that no fold tested.
+/// The score of each row by the first repeat's model that has not seen it; none for a row that no fold tested.
 fn out_of_fold_scores(rows: usize, candidate: &Candidate) -> Vec<Option<f64>> {
     let mut scores = vec![None; rows];
     for fold in candidate.folds.iter().filter(|fold| fold.repeat == 0) {

@@ -47,7 +47,7 @@ pub struct Trial {
     pub family: &'static str,
     /// What it was fitted with; rounds are those of the model of all rows.
     pub parameters: Parameters,
-    /// The selecting metric: the mean over the folds. None where the trial was not continued or failed.
+    /// The selecting metric: the mean over the folds. None if the trial was not continued or failed.
     pub value: Option<f64>,
     /// The mean of every metric over the folds, likewise.
     pub metrics: Option<Metrics>,
@@ -62,9 +62,9 @@ pub struct Trial {
 pub(crate) struct Found {
     /// Every trial of which a fold was evaluated, in the order of proposals.
     pub(crate) trials: Vec<Trial>,
-    /// Of each family of the plan, the best trial: the family with its parameters, and its scores of the first repeat.
+    /// The best trial of each family of the plan: the family with its parameters, and its scores of the first repeat.
     pub(crate) best: Vec<ScoredTrial>,
-    /// Of each of them the second best trial likewise, where an ensemble is wanted and there is one.
+    /// The second best trial of each of them likewise, if an ensemble is wanted and there is one.
     pub(crate) second: Vec<Option<ScoredTrial>>,
     /// All trials that were evaluated on every fold, with their scores.
     pub(crate) complete: Vec<Candidate>,
@@ -89,11 +89,11 @@ pub(crate) struct Searched<'a> {
 /// Why a search ended before its result.
 enum Stop {
     Failed(TrainError),
-    /// What was kept is not of this search.
+    /// What was kept is of another search.
     Foreign(String),
 }
 
-/// Searches as planned, behind the rounds that the store has.
+/// Searches as planned, after the rounds that the store has.
 pub(crate) fn search(
     on: &Searched<'_>,
     wanted: SearchPlan,
@@ -273,7 +273,7 @@ impl Searched<'_> {
         Ok(evaluated.into_iter().map(outcome).collect())
     }
 
-    /// What an earlier training found in a round. Where the scores of all trials are needed, they are there.
+    /// What an earlier training found in a round. If the scores of all trials are needed, it has them.
     fn take_round(
         &self,
         round: &[Proposal],
@@ -285,7 +285,7 @@ impl Searched<'_> {
         let Some(mut outcomes) = taken.map_err(Stop::Foreign)? else {
             return Ok(None);
         };
-        tracing::info!("an earlier Job has made the trials up to {}", rounds.trials());
+        tracing::info!("an earlier Job evaluated the trials up to {}", rounds.trials());
         let lacks_scores =
             |outcome: &Outcome| keeps_all && outcome.means.is_some() && outcome.evaluated.folds.is_empty();
         let (mut lacking, mut again) = (Vec::new(), Vec::new());

@@ -1,8 +1,8 @@
 //! Selecting one candidate.
 //!
-//! The best is the one with the best mean. A simpler family ([`Complexity`]) is preferred where its difference from the best is within one
-//! standard error of that difference, by the same folds and corrected for the rows that they share (Nadeau and Bengio 2003): so small a difference is as likely
-//! chance (the rule of one standard error, Breiman et al. 1984).
+//! The best is the one with the best mean. A simpler family ([`Complexity`]) is preferred if its difference from the best is within one
+//! standard error of that difference, by the same folds and corrected for the rows that they share (Nadeau and Bengio 2003): such a small
+//! difference is as likely chance (the rule of one standard error, Breiman et al. 1984).
 
 use std::cmp::Ordering;
 
@@ -33,8 +33,8 @@ pub(crate) fn select_only(candidate: &Candidate) -> Selection {
     }
 }
 
-/// Selects among candidates, each with the complexity of its family; `None` of none. Of several that are simpler than the best and tie with it,
-/// the simplest is selected, and of equally simple ones the best.
+/// Selects among candidates, each with the complexity of its family; `None` without candidates. Of several that are simpler than the best
+/// and tie with it, the simplest is selected, and of equally simple ones the best.
 pub(crate) fn select(
     candidates: &[Candidate],
     complexities: &[Complexity],
@@ -88,7 +88,7 @@ pub(crate) fn without_ensemble(selection: &Selection, member: &str) -> Selection
     }
 }
 
-/// Selects the one member on which all weight falls, where an ensemble is always used: the candidate of its family.
+/// Selects the one member that has all the weight, if an ensemble is always used: the candidate of its family.
 pub(crate) fn select_one_member(candidates: &[Candidate], member: &str) -> Option<Selection> {
     let selected = candidates
         .iter()
@@ -101,7 +101,7 @@ pub(crate) fn select_one_member(candidates: &[Candidate], member: &str) -> Optio
     })
 }
 
-/// Selects the last candidate, an ensemble that is always used. `None` of none.
+/// Selects the last candidate, an ensemble that is always used. `None` without candidates.
 pub(crate) fn select_ensemble(candidates: &[Candidate], by: MetricName) -> Option<Selection> {
     let (ensemble, others) = candidates.split_last()?;
     let best = find_best(others, by)?;

@@ -25,7 +25,7 @@ pub(super) struct Selected {
     pub(super) is_by_metric: bool,
 }
 
-/// Selects among the best trials of all families, each with its candidate, and the ensemble of them and of further trials, where one is
+/// Selects among the best trials of all families, each with its candidate, and the ensemble of them and of further trials, if one is
 /// wanted. A family has one further trial at most; they are in the order of the best.
 pub(super) fn select_candidate(
     trials: Vec<ScoredTrial>,

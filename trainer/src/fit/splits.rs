@@ -27,7 +27,7 @@ struct InTime {
     of_row: Vec<i64>,
     /// By fold, the last time of rows that its model is fitted on.
     until: Vec<i64>,
-    /// At least so much later is what is tested.
+    /// Tested rows are later by at least this much.
     gap: i64,
 }
 

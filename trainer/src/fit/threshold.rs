@@ -5,7 +5,7 @@ use modelward_wire::Decimal;
 
 use super::metrics::{balanced_accuracy, matthews};
 
-/// Places behind the point of a chosen threshold, at most.
+/// The most decimal places of a chosen threshold.
 const MAX_PLACES: usize = 12;
 
 /// How the threshold is chosen.
@@ -20,14 +20,14 @@ pub enum ThresholdRule {
     Maximise(ThresholdMetric),
     /// The one at which wrong answers cost least.
     Cost {
-        /// Of a row of class 0 that is classified as 1.
+        /// The cost of a row of class 0 that is classified as 1.
         false_positive: f64,
-        /// Of a row of class 1 that is classified as 0.
+        /// The cost of a row of class 1 that is classified as 0.
         false_negative: f64,
     },
 }
 
-/// How many rows of each class are answered with each class.
+/// Rows by true and predicted class.
 #[derive(Clone, Copy)]
 struct Counts {
     tp: u64,
@@ -54,7 +54,7 @@ fn between(below: Option<f64>, here: f64) -> Decimal {
 // === impl ThresholdRule ===
 
 impl ThresholdRule {
-    /// What this spec says; one half where it says nothing.
+    /// What this spec says; one half if it says nothing.
     pub fn new(spec: Option<&ThresholdSpec>) -> Self {
         match spec {
             Some(ThresholdSpec {
@@ -90,7 +90,7 @@ impl ThresholdRule {
         };
         let groups: Vec<&[usize]> = order.chunk_by(|a, b| scores[*a] == scores[*b]).collect();
         let mut best: Option<(f64, Decimal)> = None;
-        // At 1 only a score of 1 is called.
+        // At 1 only a score of 1 is predicted as 1.
         if groups.first().is_none_or(|group| scores[group[0]] < 1.0) {
             best = Decimal::rounded(1.0, 0).map(|one| (self.worth(counts), one));
         }
@@ -117,7 +117,7 @@ impl ThresholdRule {
         matches!(self, Self::Maximise(_) | Self::Cost { .. })
     }
 
-    /// In words, for people.
+    /// The rule in words, for messages.
     pub fn describe(&self) -> String {
         match self {
             Self::Default => format!("{}, the default", Self::half()),

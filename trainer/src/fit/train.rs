@@ -27,25 +27,25 @@ use crate::{
 /// What a training made.
 #[derive(Debug)]
 pub struct Trained {
-    /// Every family, evaluated, the simplest first; of a search the best trial of each. Behind them the ensemble, if there is one.
+    /// Every family, evaluated, the simplest first; of a search the best trial of each. After them the ensemble, if there is one.
     pub candidates: Vec<Candidate>,
     /// Which of them was selected.
     pub selected: usize,
     /// Why, in words.
     pub reason: String,
-    /// Whether a metric selected it: not where an ensemble is always used.
+    /// Whether a metric selected it: not if an ensemble is always used.
     pub is_by_metric: bool,
     /// Its model of all rows, before calibration.
     pub fitted: Box<dyn FittedModel>,
     /// The selecting metric, corrected for the selection among candidates or trials.
     pub corrected: Option<Corrected>,
-    /// How much the selected candidate needs each feature; absent where no fold tests rows of both classes.
+    /// The importance of each feature to the selected candidate; absent if no fold tests rows of both classes.
     pub importance: Option<Importance>,
-    /// How the selected candidate did on the rows that were held out.
+    /// How the selected candidate performed on the rows that were held out.
     pub held_out: Option<HeldOutOutcome>,
     /// Every trial of a search.
     pub trials: Vec<Trial>,
-    /// Whether the same data, spec and program give the same result: not where a time limit ended a search.
+    /// Whether the same data, spec and program give the same result: not if a time limit ended a search.
     pub reproducible: bool,
 }
 
@@ -59,7 +59,7 @@ pub fn train(
     train_behind(data, plan, threads, report, None)
 }
 
-/// The same, behind the rounds of the search that this store has. The result does not depend on them either.
+/// Like [`train`], after the rounds of the search that this store has. The result does not depend on them either.
 pub fn train_behind(
     data: &Dataset,
     plan: &Plan,
@@ -102,7 +102,7 @@ pub fn train_behind(
             plan,
         )?);
         if plan.ensemble.is_none() {
-            // Of many rows they are large, and the candidate has its own.
+            // With many rows they are large, and the candidate has its own.
             trial.scored = Vec::new();
         }
     }
@@ -115,13 +115,13 @@ pub fn train_behind(
     let compared: Vec<&Candidate> = if found.complete.is_empty() {
         candidates.iter().collect()
     } else {
-        // What a search did not try is compared beside its trials.
+        // What a search did not try is compared with its trials.
         let ensemble = candidates
             .iter()
             .filter(|candidate| !candidate.members.is_empty());
         found.complete.iter().chain(ensemble).collect()
     };
-    // Where an ensemble is used in any case, no metric selects it.
+    // If an ensemble is always used, no metric selects it.
     let corrected = is_by_metric
         .then(|| correct(&compared, &data.labels, plan.select_by, plan.seed))
         .flatten();

@@ -1,7 +1,7 @@
 //! The weights of an ensemble: greedy selection with replacement (Caruana, Niculescu-Mizil, Crew and Ksikes 2004, ICML).
 //!
 //! Each of [`STEPS`] steps adds the model with which the mean of the probabilities is best; a weight is how often its model was added. Of
-//! equally good models the first is added. There is no random choice, and the order of rows does not matter to the loss but for its last bits.
+//! equally good models the first is added. There is no random choice, and the order of rows affects only the last bits of the loss.
 
 use modelward_crds::MetricName;
 use modelward_model::math::ln;
@@ -11,13 +11,13 @@ use crate::ranking::Ranking;
 /// Steps, and so the sum of the weights.
 pub(crate) const STEPS: u32 = 20;
 
-/// Rows that are looked at, at most and evenly spread: with more, the weights hardly change.
+/// The most rows that are looked at, evenly spread: with more, the weights hardly change.
 const ROWS: usize = 50_000;
 
-/// How often each model is added, given its probabilities of the same rows. At most `most` weights are not 0, and their sum is [`STEPS`]; all are
-/// 0 where there is no model.
+/// How often each model is added, given its probabilities of the same rows. At most `most` weights are not 0, and their sum is [`STEPS`];
+/// all are 0 if there is no model.
 ///
-/// Metrics of answers change in steps, which such a search follows by chance: the log loss stands for them.
+/// Metrics of predicted classes change in steps, which such a search follows by chance: the log loss replaces them.
 pub(crate) fn choose_weights(
     labels: &[bool],
     probabilities: &[Vec<f64>],
@@ -55,7 +55,7 @@ pub(crate) fn choose_weights(
     weights
 }
 
-/// The weighted mean of probabilities, as a server has it.
+/// The weighted mean of probabilities, as a server computes it.
 pub(crate) fn weighted_mean(weights: &[u32], probabilities: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut total) = (0.0, 0);
     for (weight, probability) in weights.iter().zip(probabilities) {
@@ -65,7 +65,7 @@ pub(crate) fn weighted_mean(weights: &[u32], probabilities: impl Iterator<Item =
     sum / f64::from(total)
 }
 
-/// What is made as small as it can be.
+/// The loss that is minimized.
 fn loss(labels: &[bool], probabilities: &[f64], by: MetricName) -> f64 {
     let mean = |loss: fn(bool, f64) -> f64| {
         let rows = labels.iter().zip(probabilities);

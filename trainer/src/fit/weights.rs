@@ -13,7 +13,7 @@ pub enum Weighting {
     Equal,
     /// Both classes count the same in sum: scikit-learn's `class_weight="balanced"`.
     Balanced,
-    /// A row of class 1 counts so many times, one of class 0 once.
+    /// A row of class 1 counts this many times, one of class 0 once.
     Positive(f32),
 }
 
@@ -32,7 +32,7 @@ impl Weighting {
         }
     }
 
-    /// The weight of each of these rows: its own by the column of weights, if there is one, times that of its class. `None` where they
+    /// The weight of each of these rows: its own by the column of weights, if there is one, times that of its class. `None` if they
     /// count the same.
     pub fn of_rows(self, data: &Dataset, rows: &[usize]) -> Option<Vec<f32>> {
         let column = data.row_columns.weights.as_ref();

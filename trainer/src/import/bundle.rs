@@ -23,10 +23,10 @@ use crate::{
     },
 };
 
-/// The head of the file of scores that no fold gave.
+/// The head of the file of scores, which no fold gave.
 const OUT_OF_FOLD: &str = "row,row_hash,repeat,fold,label,score\n";
 
-/// What a bundle says beside its model.
+/// What a bundle says besides its model.
 #[derive(Clone, Debug)]
 pub struct Description<'a> {
     /// Name of the model that it is a version of.
@@ -78,7 +78,7 @@ struct CardFeature<'a> {
     required: bool,
 }
 
-/// The metrics of the rows whose class is known, if they are of both classes.
+/// The metrics of the rows whose class is known, if there are rows of both classes.
 pub fn measure(sample: &Sample, scores: &[f64], threshold: &Decimal) -> Option<SampleMetrics> {
     let known = sample
         .labels
@@ -122,7 +122,7 @@ pub fn build(
         positive_rows: sample.labels.iter().filter(|label| **label == Some(true)).count() as u64,
         target: description.target.clone(),
         selected_by: String::new(),
-        // Those of a bundle are out of fold, and an imported model has no folds.
+        // The scores in a bundle are out of fold, and an imported model has no folds.
         metrics: Vec::new(),
         gates: Vec::new(),
         training: None,

@@ -1,4 +1,4 @@
-//! The scores of a model beside those that were expected of it.
+//! Compares the scores of a model with those that were expected.
 
 use modelward_model::{Row, Value};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use crate::import::{
     sample::Sample,
 };
 
-/// What came of a comparison that found no difference.
+/// The result of a comparison that found no difference.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Compared {
@@ -18,7 +18,7 @@ pub struct Compared {
     pub probabilities: bool,
     /// Whether raw scores were compared, bit for bit.
     pub raw_scores: bool,
-    /// How near a probability had to be, in words.
+    /// The tolerance of a probability, in words.
     pub tolerance: &'static str,
     /// The largest difference of a probability.
     pub largest_difference: f64,
@@ -65,10 +65,10 @@ fn compare_probabilities(
     let hint = if pairs().all(|(found, expected)| (found - (1.0 - expected)).abs() < 1e-5) {
         "the expected scores are those of class 0: give those of class 1, predict_proba(X)[:, 1]"
     } else if differing.iter().all(is_missing) && tolerance == Tolerance::Millionth {
-        "all rows that differ miss a value: the export of this model lost where missing values go; impute them before the model, or use \
+        "all rows that differ lack a value: the export of this model lost the direction of missing values; impute them before the model, or use \
          HistGradientBoostingClassifier"
     } else {
-        "numbers are read in single precision: compute the expected scores of X.astype(numpy.float32), and write them with all digits"
+        "numbers are read in single precision: compute the expected scores from X.astype(numpy.float32), and write them with all digits"
     };
     Err(ImportError::Refused(format!(
         "row {} of the sample: {} is expected, the model scores {}; {} of {} rows differ by more than {}; {hint}",
@@ -81,7 +81,7 @@ fn compare_probabilities(
     )))
 }
 
-/// Bit for bit: in double precision of LightGBM, in single precision of XGBoost.
+/// Bit for bit: in double precision for LightGBM, in single precision for XGBoost.
 fn compare_raw(sample: &Sample, loaded: &Loaded, expected: &[f64]) -> Result<(), ImportError> {
     let Some(trees) = &loaded.trees else {
         return Err(ImportError::Refused(
@@ -102,8 +102,8 @@ fn compare_raw(sample: &Sample, loaded: &Loaded, expected: &[f64]) -> Result<(),
         // Zeros of both signs are one number in a file.
         if *found != expected {
             return Err(ImportError::Refused(format!(
-                "row {} of the sample: the raw score {expected:e} is expected, the model has {found:e}; raw scores are equal to the last \
-                 bit: compute them of X.astype(numpy.float32), and write them with all digits",
+                "row {} of the sample: the raw score {expected:e} is expected, the model has {found:e}; raw scores must be equal to the last \
+                 bit: compute them from X.astype(numpy.float32), and write them with all digits",
                 sample.numbers[at]
             )));
         }
@@ -111,7 +111,7 @@ fn compare_raw(sample: &Sample, loaded: &Loaded, expected: &[f64]) -> Result<(),
     Ok(())
 }
 
-/// All digits that a score has: of one of single precision no more than these.
+/// All digits that a score has: for one of single precision no more than these.
 fn show(score: f64) -> String {
     let single = score as f32;
     if f64::from(single) == score {

@@ -15,7 +15,7 @@ pub trait ModelFormat: fmt::Debug + Sync {
     /// Whether a file is of this format, by its content.
     fn recognises(&self, bytes: &[u8]) -> bool;
 
-    /// What the file says of its features, in the order in which it takes them.
+    /// What the file says about its features, in the order in which it takes them.
     fn outline(&self, bytes: &[u8]) -> Result<Vec<OutlineEntry>, ImportError>;
 
     /// Reads the model for a schema, every index checked.
@@ -25,11 +25,11 @@ pub trait ModelFormat: fmt::Debug + Sync {
 /// A feature as a file states it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutlineEntry {
-    /// Its name, where the file has one.
+    /// Its name, if the file has one.
     pub name: Option<String>,
     /// What it holds.
     pub kind: OutlineKind,
-    /// Whether the model has nothing for a missing value.
+    /// Whether the model cannot take a missing value.
     pub required: bool,
 }
 
@@ -42,15 +42,15 @@ pub struct Loaded {
     pub scorer: Box<dyn Scorer>,
     /// The trees, if it has raw scores whose bits can be compared.
     pub trees: Option<TreeModel>,
-    /// What the file calls class 1, if it says so.
+    /// The label of class 1, if the file states it.
     pub positive_label: Option<String>,
     /// The files of the family in a bundle.
     pub files: Vec<(&'static str, Vec<u8>)>,
-    /// How near a score has to be to what was expected.
+    /// How close a score has to be to the expected one.
     pub tolerance: Tolerance,
 }
 
-/// How near a probability has to be to what was expected.
+/// How close a probability has to be to the expected one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tolerance {
     /// One unit in the last place of a 32-bit float: raw scores are equal, and the exponential functions differ.
@@ -66,15 +66,15 @@ pub enum ImportError {
     /// In a sentence.
     #[error("{0}")]
     Refused(String),
-    /// The file is damaged, or has what is not read.
-    #[error("the model is not read as {format}")]
+    /// The file is damaged, or has something that is not supported.
+    #[error("the model cannot be read as {format}")]
     Model {
         /// The name of the format.
         format: &'static str,
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The sample does not fit the model's schema.
+    /// The sample does not fit the schema of the model.
     #[error("the features of the sample make no schema")]
     Schema(#[from] modelward_model::SchemaError),
     /// The bundle cannot be put together.
@@ -96,7 +96,7 @@ impl Tolerance {
         }
     }
 
-    /// In words.
+    /// The tolerance in words.
     pub fn describe(self) -> &'static str {
         match self {
             Self::LastPlace => "one unit in the last place of a 32-bit float",
@@ -130,7 +130,7 @@ impl From<OutlineFeature> for OutlineEntry {
     }
 }
 
-/// Of a bundle, whose schema has everything.
+/// For a bundle, whose schema has everything.
 impl From<&Feature> for OutlineEntry {
     fn from(feature: &Feature) -> Self {
         Self {

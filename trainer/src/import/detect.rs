@@ -17,7 +17,7 @@ pub const FORMATS: [&dyn ModelFormat; 4] = [
 
 /// The format of a file; otherwise a sentence that says what the file is and what to export instead.
 pub fn detect_format(bytes: &[u8]) -> Result<&'static dyn ModelFormat, ImportError> {
-    // First: a file that is refused may look like one that is read.
+    // First, because a file that is refused may look like one that is read.
     if let Some(refused) = find_refused(bytes) {
         return Err(ImportError::Refused(refused.describe()));
     }

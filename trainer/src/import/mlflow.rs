@@ -4,7 +4,7 @@
 //! alias ──registered-models/alias──► version, run ──get-download-uri──► folder ──MLmodel──► flavor ──► its file, or the files of a bundle
 //! ```
 //!
-//! Everything is read through [`download`], within the reach that a Job has. No flavor's code runs: a file is one of the formats of
+//! Everything is read through [`download`], within the reach of a Job. No flavor's code runs: a file is in one of the formats of
 //! [`crate::import`], or it is refused.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use crate::{
 /// The file that describes a model.
 const DESCRIPTION: &str = "MLmodel";
 
-/// No description is larger.
+/// The largest description that is read.
 const MAX_DESCRIPTION_BYTES: usize = 4 << 20;
 
 /// Files that a bundle may have.
@@ -162,7 +162,7 @@ fn credentials(
         }),
         (None, None) => None,
     };
-    // A person at a desk has no Secret, but credentials of their own.
+    // A user outside of a cluster has no Secret, but their own credentials.
     match &model.credentials_secret {
         Some(secret) if given.is_none() && fetch.reach.is_job() => Err(SourceError::NotFound {
             name: shown(&model.uri),
@@ -176,7 +176,7 @@ fn credentials(
     }
 }
 
-/// The path of a folder among the artifacts that the server gives out; none if they are elsewhere.
+/// The path of a folder among the artifacts that the server serves; none if they are elsewhere.
 fn proxied_path(uri: &str) -> Option<String> {
     let rest = uri.strip_prefix("mlflow-artifacts:")?;
     let path = match rest.strip_prefix("//") {
@@ -207,7 +207,7 @@ impl Registry<'_> {
                     _ => return Err(error),
                 };
                 let reason = format!(
-                    "{reason} to the question for the alias {alias} of the registered model {model}: check both names, and the \
+                    "{reason} to the request for the alias {alias} of the registered model {model}: check both names, and the \
                      credentials if the server needs any"
                 );
                 let name = shown(&self.model.uri);
@@ -235,7 +235,7 @@ impl Registry<'_> {
         }
         proxied_path(&uri).ok_or_else(|| {
             ImportError::Refused(format!(
-                "the artifacts of {} are at {}, and the MLflow server does not give them out: start it with --artifacts-destination, or name \
+                "the artifacts of {} are at {}, and the MLflow server does not serve them: start it with --artifacts-destination, or name \
                  the file in source.artifact.file",
                 self.describe(version),
                 cut(&shown(&uri), 200)
@@ -320,15 +320,15 @@ impl Registry<'_> {
         download(url.as_str(), None, &self.fetch).await
     }
 
-    /// The answer to a question of the REST interface.
+    /// The answer to a request of the REST interface.
     async fn ask<T: DeserializeOwned>(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<T> {
         let mut url = self.url(path)?;
         url.query_pairs_mut().extend_pairs(query);
         let bytes = download(url.as_str(), None, &self.fetch).await?;
-        // What answers is not quoted: the author of a spec chooses the server.
+        // The answer is not quoted: the author of a spec chooses the server.
         serde_json::from_slice(&bytes).map_err(|_| {
             let name = shown(&self.model.uri);
-            let reason = format!("its answer to {path} is none of an MLflow server");
+            let reason = format!("its answer to {path} is not that of an MLflow server");
             SourceError::Address { name, reason }.into()
         })
     }

@@ -6,8 +6,8 @@
 //!                   format ──load──► scorer ──compare with the expected scores──► bundle
 //! ```
 //!
-//! [`mlflow`] finds a model in a registry. A format is one file behind [`ModelFormat`]. What could run code when it is read is never read: [`refused`] knows such files by their
-//! first bytes, and says what to export instead.
+//! [`mlflow`] finds a model in a registry. A format is one file that implements [`ModelFormat`]. What could run code when it is read is
+//! never read: [`refused`] knows such files by their first bytes, and says what to export instead.
 
 pub mod bundle;
 pub mod compare;

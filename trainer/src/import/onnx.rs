@@ -20,7 +20,7 @@ const NAME: &str = "ONNX";
 /// Versions of the format.
 const VERSIONS: std::ops::RangeInclusive<u8> = 3..=31;
 
-/// What a family reads is shared.
+/// A scorer that is shared.
 #[derive(Debug)]
 struct Shared(std::sync::Arc<dyn Scorer>);
 

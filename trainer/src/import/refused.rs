@@ -25,7 +25,7 @@ const RETRAIN: &str = "train the model with LightGBM or XGBoost, and save it wit
 const SAVE: &str = "save the model itself with booster.save_model(\"model.txt\") of LightGBM or \
                     booster.save_model(\"model.ubj\") of XGBoost";
 
-/// Each kind, the more special before the more general.
+/// Each kind, specific ones before general ones.
 pub const REFUSED: [RefusedFormat; 22] = [
     refuse("a Python pickle (also of joblib)", is_pickle, RUNS_CODE, EXPORT),
     refuse(
@@ -43,7 +43,7 @@ pub const REFUSED: [RefusedFormat; 22] = [
     refuse(
         "a skops file",
         |bytes| is_zip_with(bytes, b"schema.json"),
-        "it names Python objects to be made when it is read",
+        "it names Python objects that are created when it is read",
         EXPORT,
     ),
     refuse(
@@ -92,10 +92,10 @@ pub const REFUSED: [RefusedFormat; 22] = [
     refuse(
         "a model of CatBoost",
         is_catboost,
-        "its format is not read",
+        "its format is not supported",
         RETRAIN,
     ),
-    refuse("PMML", is_pmml, "its format is not read", EXPORT),
+    refuse("PMML", is_pmml, "its format is not supported", EXPORT),
     refuse(
         "a file of R (.rds, .RData)",
         is_r,
@@ -125,7 +125,7 @@ pub const REFUSED: [RefusedFormat; 22] = [
     refuse(
         "a dump of LightGBM or XGBoost (dump_model, get_dump)",
         is_dump,
-        "a dump is for people: it has rounded numbers",
+        "a dump is for reading: it has rounded numbers",
         SAVE,
     ),
     refuse(
@@ -172,14 +172,14 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     start.windows(part.len()).any(|window| window == part)
 }
 
-/// The names in an archive are before each file, and all of them again at its end.
+/// The names in an archive are before each file, and again at its end.
 fn is_zip_with(bytes: &[u8], name: &[u8]) -> bool {
     let end = &bytes[bytes.len().saturating_sub(SEARCHED)..];
     bytes.starts_with(b"PK\x03\x04") && (contains(bytes, name) || contains(end, name))
 }
 
 fn is_pickle(bytes: &[u8]) -> bool {
-    // Protocols 2 to 5 state themselves; those before them begin with the name of what is made.
+    // Protocols 2 to 5 state themselves; earlier ones begin with the name of what is created.
     matches!(bytes, [0x80, 2..=5, ..])
         || bytes.starts_with(b"ccopy_reg\n")
         || bytes.starts_with(b"ccopyreg\n")
@@ -246,7 +246,7 @@ fn unzip_start(bytes: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let mut start = Vec::new();
-    // What is damaged has fewer.
+    // A damaged file has fewer bytes.
     let _ = GzDecoder::new(bytes).take(512).read_to_end(&mut start);
     Some(start)
 }

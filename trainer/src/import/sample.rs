@@ -20,7 +20,7 @@ use crate::{
 /// Rows that a sample may have.
 pub const ROWS: std::ops::RangeInclusive<usize> = 10..=100_000;
 
-/// Bytes that its file may have.
+/// The most bytes that its file may have.
 pub const MAX_BYTES: u64 = 256 << 20;
 
 /// Categories that a feature may have.
@@ -37,7 +37,7 @@ pub const EXPECTED_RAW: &str = "expected_raw";
 pub struct Columns<'a> {
     /// How the file is written.
     pub csv: Option<&'a CsvFormat>,
-    /// What is predicted, where the sample has it.
+    /// What is predicted, if the sample has it.
     pub target: Option<&'a Target>,
     /// Features that a spec declares.
     pub features: &'a [FeatureSpec],
@@ -56,11 +56,11 @@ pub struct Columns<'a> {
 pub struct Sample {
     /// The features of the model, in its order.
     pub schema: FeatureSchema,
-    /// The rows, of which each is whole.
+    /// The rows. Each is complete.
     pub rows: Vec<Row>,
     /// The number of each row in the file.
     pub numbers: Vec<u64>,
-    /// The class of each row, where it is known.
+    /// The class of each row, if it is known.
     pub labels: Vec<Option<bool>>,
     /// The expected probability of class 1, if the sample has them.
     pub expected: Option<Vec<f64>>,
@@ -72,9 +72,9 @@ pub struct Sample {
     pub warnings: usize,
 }
 
-/// Where the columns of a table are.
+/// The positions of the columns of a table.
 struct Places {
-    /// Of each feature of the model, in its order.
+    /// For each feature of the model, in its order.
     features: Vec<usize>,
     target: Option<usize>,
     expected: Option<usize>,
@@ -159,7 +159,7 @@ impl Sample {
             Err(errors) => {
                 let first = errors.first().map(|error| match quote {
                     Quote::Yes => self.schema.describe_error(error),
-                    Quote::No => "a value does not fit the feature that it is of".to_owned(),
+                    Quote::No => "a value does not fit its feature".to_owned(),
                 });
                 refuse(format!(
                     "row {} of the sample: {}",
@@ -199,7 +199,7 @@ fn read_label(
     match class_of(target, text, notation) {
         Some(class) => Ok(Some(class)),
         None => refuse(format!(
-            "row {} of the sample: the target {:?} is {}, which is no class; give 0 and 1, or target.positiveWhen in a spec",
+            "row {} of the sample: the target {:?} is {}, which is not a class; give 0 and 1, or target.positiveWhen in a spec",
             row.number(),
             target.column,
             show(text, quote)
@@ -218,7 +218,7 @@ fn read_numbers(
         notation.number(text).map_or_else(
             || {
                 refuse(format!(
-                    "row {} of the sample: {:?} is {}, which is no number; every row needs the score that is expected",
+                    "row {} of the sample: {:?} is {}, which is not a number; every row needs its expected score",
                     row.number(),
                     table.columns[place],
                     show(text, quote)
@@ -276,7 +276,7 @@ impl Places {
     }
 }
 
-/// The column of each feature: by its name where the model has names, otherwise in the order of the sample.
+/// The column of each feature: by its name if the model has names, otherwise in the order of the sample.
 fn find_features(
     table: &Table,
     outline: &[OutlineEntry],
@@ -287,8 +287,8 @@ fn find_features(
     if outline.iter().any(|entry| entry.name.is_none()) {
         if outline.len() != rest.len() {
             return refuse(format!(
-                "the model has {} features without names, the sample has {} columns beside the expected scores: {}; list columns that \
-                 are no features with --exclude, and the target with --target",
+                "the model has {} features without names, the sample has {} columns besides the expected scores: {}; list columns that \
+                 are not features with --exclude, and the target with --target",
                 outline.len(),
                 rest.len(),
                 list(&names, quote)
@@ -322,7 +322,7 @@ fn find_features(
     if let Some(extra) = rest.iter().find(|at| !found.contains(at)) {
         let features: Vec<String> = outline.iter().filter_map(|entry| entry.name.clone()).collect();
         return refuse(format!(
-            "the sample has the column {}, which is no feature of the model; the model has {}; list it with --exclude, or name it \
+            "the sample has the column {}, which is not a feature of the model; the model has {}; list it with --exclude, or name it \
              as --target",
             show(&table.columns[*extra], quote),
             list(&features, Quote::Yes)
@@ -339,7 +339,7 @@ fn absent(name: &str, table: &Table, quote: Quote) -> ImportError {
     ))
 }
 
-/// A text of the file, where it may be quoted.
+/// A text of the file, if it may be quoted.
 fn show(text: &str, quote: Quote) -> String {
     match quote {
         Quote::Yes => format!("{:?}", cut(text, 40)),

@@ -16,14 +16,14 @@ use super::contract::{ImportError, Loaded, ModelFormat, OutlineEntry, Tolerance}
 #[derive(Debug)]
 pub(super) struct Json;
 
-/// UBJSON. A bundle has it as JSON: XGBoost goes by the ending of a file's name.
+/// UBJSON. A bundle has it as JSON: XGBoost decides by the extension of a file's name.
 #[derive(Debug)]
 pub(super) struct Ubjson;
 
 const JSON: &str = "XGBoost JSON";
 const UBJSON: &str = "XGBoost UBJSON";
 
-/// Where the first key of a model is.
+/// The first key of a model is within this many bytes.
 const START: usize = 4096;
 
 impl ModelFormat for Json {
@@ -33,7 +33,7 @@ impl ModelFormat for Json {
 
     fn recognises(&self, bytes: &[u8]) -> bool {
         let text = bytes.trim_ascii_start();
-        // The keys are in no order that JSON knows: "learner" may be the last.
+        // The keys are in any order: "learner" may be the last.
         text.starts_with(b"{") && !is_ubjson(bytes) && contains(text, b"\"learner\"")
     }
 

@@ -1,8 +1,8 @@
-//! What a spec may say beside an image that trains.
+//! What a spec may set besides a custom trainer.
 
 use modelward_crds::{Family, TrainingSource};
 
-/// Adds what is wrong with the image of a training, and with what is beside it.
+/// Adds what is wrong with the image of a training, and the fields that cannot be set with it.
 pub(super) fn check(training: &TrainingSource, wrong: &mut Vec<String>) {
     let Some(trainer) = &training.custom_trainer else {
         return;

@@ -1,4 +1,4 @@
-//! Checks of what a training says to its families: hyper-parameters, constraints and weights.
+//! Checks of what a training sets for its families: hyper-parameters, constraints and weights.
 
 use modelward_crds::{ClassWeights, Family, FeatureKind, MetricName, TrainingSource};
 use modelward_wire::Decimal;
@@ -155,7 +155,7 @@ fn check_threshold(training: &TrainingSource, wrong: &mut Vec<String>) {
         .as_ref()
         .filter(|value| !(0.0..=1.0).contains(&value.to_f64()))
     {
-        wrong.push(format!("threshold.value is {value}, it must be within 0 and 1"));
+        wrong.push(format!("threshold.value is {value}, it must be between 0 and 1"));
     }
     if let Some(cost) = &threshold.cost {
         for (name, cost) in [
@@ -203,7 +203,7 @@ fn check_ensemble(training: &TrainingSource, wrong: &mut Vec<String>) {
         ));
     }
     let is_searched = training.search.as_ref().is_some_and(|search| search.trials >= 2);
-    // Beside an image that trains, it is refused with another sentence.
+    // With a custom trainer, another message refuses it.
     if training.families.len() < 2 && !is_searched && training.custom_trainer.is_none() {
         wrong.push(
             "ensemble needs several candidates: list at least two families, or set search with at least 2 trials".to_owned(),

@@ -17,7 +17,7 @@ pub enum ImportSpec {
         /// Where the model is, its sample and its threshold.
         artifact: Box<ArtifactSource>,
     },
-    /// One of a training, whose target, features, columns and threshold are those of the model.
+    /// One of a training: the model has the same target, features, columns and threshold.
     Training(Box<Spec>),
 }
 
@@ -70,7 +70,7 @@ fn check(artifact: &ArtifactSource) -> Result<(), SpecError> {
     Ok(())
 }
 
-/// Names of columns as tables have them, which are read in the composed form too.
+/// Converts names of columns to the composed form, in which names of tables are read too.
 fn normalize_names(artifact: &mut ArtifactSource) {
     let Some(sample) = &mut artifact.sample else {
         return;

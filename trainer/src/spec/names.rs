@@ -2,13 +2,13 @@
 
 use modelward_crds::ModelVersion;
 
-/// Characters of the name of a model, at most.
+/// Maximum length of the name of a model.
 const MODEL: usize = 40;
 
-/// Characters of the name of a version, at most.
+/// Maximum length of the name of a version.
 const VERSION: usize = 45;
 
-/// Whether the API server allows this name of a model: its Service has it.
+/// Whether the API server allows this name of a model: its Service has the same name.
 pub fn is_model_name(name: &str) -> bool {
     is_name(name, MODEL)
 }

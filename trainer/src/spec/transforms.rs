@@ -61,7 +61,7 @@ fn check_inputs(transform: &TransformSpec, training: &TrainingSource, problems: 
     for column in transform.inputs() {
         if *column == training.target.column {
             problems.push(format!(
-                "reads {column:?}, which is the target: no row that is scored has it"
+                "reads {column:?}, which is the target: rows to be scored do not have it"
             ));
         } else if !training.is_feature(column) {
             problems.push(format!(
@@ -71,7 +71,7 @@ fn check_inputs(transform: &TransformSpec, training: &TrainingSource, problems: 
         let mut features = training.features.iter();
         if features.any(|feature| feature.name == *column && feature.monotone.is_some()) {
             problems.push(format!(
-                "reads {column:?}, which is monotone: the constraint is of a family on the feature as it comes; remove one of the two"
+                "reads {column:?}, which is monotone: families apply this constraint to the feature itself; remove one of the two"
             ));
         }
     }
@@ -82,10 +82,10 @@ fn check_numbers(transform: &TransformSpec, problems: &mut Vec<String>) {
         min.as_ref().zip(max.as_ref()).is_some_and(|(min, max)| min > max)
     };
     if over(&transform.min_value, &transform.max_value) {
-        problems.push("has a minValue over its maxValue".to_owned());
+        problems.push("has a minValue above its maxValue".to_owned());
     }
     if over(&transform.min_quantile, &transform.max_quantile) {
-        problems.push("has a minQuantile over its maxQuantile".to_owned());
+        problems.push("has a minQuantile above its maxQuantile".to_owned());
     }
     let shares = [
         ("minQuantile", &transform.min_quantile),
@@ -96,7 +96,7 @@ fn check_numbers(transform: &TransformSpec, problems: &mut Vec<String>) {
             .as_ref()
             .filter(|share| !(0.0..=1.0).contains(&share.to_f64()))
         {
-            problems.push(format!("has {name} {share}, it must be within 0 and 1"));
+            problems.push(format!("has {name} {share}, it must be between 0 and 1"));
         }
     }
     let amounts = [("smoothing", &transform.smoothing), ("offset", &transform.offset)];
@@ -165,7 +165,7 @@ mod tests {
         for part in [
             "transform \"a\" has edges that are not ascending",
             "transform \"b\" has 1 bins, it must be 2 to 64",
-            "transform \"c\" has a minValue over its maxValue",
+            "transform \"c\" has a minValue above its maxValue",
             "transform \"d\" needs columnB",
             "transform \"e\" has \"x\" twice in its order",
         ] {

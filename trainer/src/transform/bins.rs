@@ -9,7 +9,7 @@ use super::{
     quantile::quantile,
 };
 
-/// Bins by quantiles that are not wider are dropped, as in scikit-learn.
+/// Bins by quantiles that are at most this wide are dropped, as in scikit-learn.
 const LEAST_WIDTH: f64 = 1e-8;
 
 /// Given bounds, or how they are learnt.
@@ -36,7 +36,7 @@ impl Bins {
         }
     }
 
-    /// The bounds between bins; none where all numbers are equal or there are none.
+    /// The bounds between bins; none if all numbers are equal or there are none.
     fn learn(&self, sorted: &[f64]) -> Vec<f64> {
         let (Some(first), Some(last)) = (sorted.first(), sorted.last()) else {
             return Vec::new();
@@ -54,7 +54,7 @@ impl Bins {
                 steps.map(|step| first + f64::from(step) * apart).collect()
             }
         };
-        // The one before it stays, as in scikit-learn. Values are in single precision: bounds that are equal there bound nothing.
+        // The one before it stays, as in scikit-learn. Values are in single precision: none lies between bounds that are equal there.
         let mut wide = Vec::with_capacity(edges.len());
         let mut before: Option<f64> = None;
         for edge in edges.drain(..) {

@@ -1,4 +1,4 @@
-//! Bounds that no value passes: given ones, or quantiles of the training rows.
+//! Bounds on values: given ones, or quantiles of the training rows.
 
 use modelward_crds::TransformSpec;
 use modelward_model::transform::{self as served, Fitted};
@@ -34,7 +34,7 @@ impl Bound {
         }
     }
 
-    /// The bound; of no numbers there is no quantile.
+    /// The bound; without numbers there is no quantile.
     fn learn(self, sorted: &[f64]) -> Option<f64> {
         match self {
             Self::Absent => None,
@@ -67,7 +67,7 @@ impl TransformKind for Clip {
         let (min, max) = (self.min.learn(&sorted), self.max.learn(&sorted));
         if let Some((min, max)) = min.zip(max).filter(|(min, max)| min > max) {
             return Err(format!(
-                "has the least value {min} and the greatest value {max}: the least one must not be greater"
+                "has the least value {min} and the greatest value {max}: the least one must not exceed the greatest"
             ));
         }
         Ok(Fitted::Clip(served::Clip { min, max }))

@@ -1,4 +1,4 @@
-//! What every kind of transform has in the trainer: what it makes of which columns, and how it is fitted.
+//! What every kind of transform has in the trainer: which columns it makes, and how it is fitted.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub trait TransformKind: fmt::Debug + Send + Sync {
         false
     }
 
-    /// The values of its column in the training rows, where they are not those that rows that are scored would have.
+    /// The values of its column in the training rows, if they differ from those that the same rows would have when they are scored.
     fn cross_fit(&self, inputs: &Inputs<'_>) -> Option<Values> {
         let _ = inputs;
         None
@@ -41,7 +41,7 @@ pub struct ColumnOutline {
 pub enum ColumnKind {
     /// Numbers.
     Numeric,
-    /// Categories: these, where they are known.
+    /// Categories: these, if they are known.
     Categorical(Option<Vec<String>>),
 }
 
@@ -54,7 +54,7 @@ pub struct Inputs<'a> {
     pub columns: Vec<&'a Values>,
     /// The class of each training row.
     pub labels: &'a [bool],
-    /// How much each counts, where they count differently.
+    /// How much each counts, if they count differently.
     pub weights: Option<&'a [f32]>,
     /// The part of each, for cross-fitting; none if no transform needs them.
     pub parts: &'a [usize],
@@ -64,15 +64,15 @@ pub struct Inputs<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransformError {
-    /// A column that is not there.
-    #[error("transform {transform:?} reads {column:?}, which is not there")]
+    /// A column that does not exist.
+    #[error("transform {transform:?} reads {column:?}, which does not exist")]
     Input {
         /// The transform's name.
         transform: String,
         /// The column.
         column: String,
     },
-    /// A transform that learns nothing from its column.
+    /// A transform that cannot learn from its column.
     #[error("transform {transform:?} {problem}")]
     Kind {
         /// The transform's name.
@@ -80,7 +80,7 @@ pub enum TransformError {
         /// What is wrong.
         problem: String,
     },
-    /// What was learnt does not fit.
+    /// What was learnt does not fit the columns.
     #[error(transparent)]
     Derivation(#[from] DerivationError),
 }
@@ -96,7 +96,7 @@ impl ColumnOutline {
         }
     }
 
-    /// A column of categories: these, where they are known.
+    /// A column of categories: these, if they are known.
     pub fn categorical(name: impl Into<String>, categories: Option<Vec<String>>) -> Self {
         Self {
             name: name.into(),
@@ -112,7 +112,7 @@ impl ColumnOutline {
         }
     }
 
-    /// Its categories, where they are known; what is wrong if it has numbers.
+    /// Its categories, if they are known; what is wrong if it has numbers.
     pub(super) fn check_categorical(&self) -> Result<Option<&[String]>, String> {
         match &self.kind {
             ColumnKind::Categorical(categories) => Ok(categories.as_deref()),
@@ -124,7 +124,7 @@ impl ColumnOutline {
 // === impl Inputs ===
 
 impl Inputs<'_> {
-    /// The numbers of the first column that are there, in the order of the rows.
+    /// The numbers of the first column that are not missing, in the order of the rows.
     pub fn numbers(&self) -> Vec<f64> {
         match self.columns.first() {
             Some(Values::Numbers(numbers)) => {

@@ -13,7 +13,7 @@ use crate::{
 /// Parts of the training rows, as many as scikit-learn's `TargetEncoder` has.
 pub(super) const PARTS: usize = 5;
 
-/// Which draws these are; no repeat of the folds, no comparison and no correction has the same.
+/// The random stream of these draws; no repeat of the folds, no comparison and no correction has the same.
 const STREAM: u64 = 1_006;
 
 /// The part of each row.

@@ -1,4 +1,4 @@
-//! A family behind transforms.
+//! A family after transforms.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub struct TransformedFamily {
 // === impl TransformedFamily ===
 
 impl TransformedFamily {
-    /// The family behind these transforms.
+    /// The family after these transforms.
     pub fn new(family: Arc<dyn TrainableFamily>, transforms: Arc<Transforms>) -> Self {
         Self { family, transforms }
     }

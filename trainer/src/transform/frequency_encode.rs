@@ -5,8 +5,8 @@ use modelward_model::transform::{ByCategory, Fitted};
 use super::contract::{ColumnOutline, Inputs, TransformKind};
 use crate::data::dataset::Values;
 
-/// The share of the training rows that have the category, or miss it; 0 of one that none has. It says nothing of classes, so rows that are
-/// fitted on and rows that are scored have the same values.
+/// The share of the training rows that have the category, or lack a value; 0 for one that none has. It says nothing about classes, so rows
+/// that are fitted on and rows that are scored have the same values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FrequencyEncode;
 

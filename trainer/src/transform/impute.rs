@@ -12,7 +12,7 @@ use crate::{
     family::encode::{frequent_category, median},
 };
 
-/// What stands for a missing value, and whether it is marked.
+/// What replaces a missing value, and whether it is marked.
 #[derive(Clone, Debug)]
 pub(super) struct Impute {
     strategy: ImputeStrategy,
@@ -60,7 +60,7 @@ impl Impute {
         if self.strategy == ImputeStrategy::Constant {
             let name = self.constant_category();
             let place = categories.iter().position(|known| *known == name);
-            // One that is not there is added behind the others.
+            // A category that does not exist is added after the others.
             let index = place.unwrap_or(categories.len()) as u32;
             return Ok(Filling::Category { name, index });
         }
@@ -112,7 +112,7 @@ impl TransformKind for Impute {
         Ok(columns)
     }
 
-    /// A column that all rows miss is filled with 0, or with its first category.
+    /// A column without any value is filled with 0, or with its first category.
     fn fit(&self, inputs: &Inputs<'_>) -> Result<Fitted, String> {
         let value = match inputs.kinds.first() {
             Some(modelward_model::FeatureKind::Categorical { .. }) => self.fit_category(inputs)?,
@@ -125,7 +125,7 @@ impl TransformKind for Impute {
     }
 }
 
-/// The most frequent of sorted numbers, the smallest of equally frequent ones; 0 of none.
+/// The most frequent of sorted numbers, the smallest of equally frequent ones; 0 without numbers.
 fn frequent_number(sorted: &[f64]) -> f64 {
     let (mut best, mut most) = (0.0, 0);
     for equal in sorted.chunk_by(|a, b| a == b) {

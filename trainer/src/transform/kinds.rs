@@ -1,4 +1,4 @@
-//! Which file has which kind of transform.
+//! The file of each kind of transform.
 
 use modelward_crds::{TransformSpec, TransformType};
 

@@ -6,7 +6,7 @@ use modelward_wire::Decimal;
 
 use super::contract::{ColumnOutline, Inputs, TransformKind};
 
-/// What is added before.
+/// The number that is added first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Log {
     offset: f64,

@@ -1,13 +1,13 @@
-//! Declared transforms, as they are learnt. Each kind is one file here, and one in `modelward-model`, which applies it.
+//! Declared transforms and how they are learnt. Each kind is one file here, and one in `modelward-model`, which applies it.
 //!
 //! ```text
 //! training rows ──fit, transform after transform──► what each learnt ──► rows of derived columns ──► the family's own fit
 //! other rows    ──by what was learnt───────────────────────────────────► rows of derived columns ──► the family's scorer
 //! ```
 //!
-//! [`TransformedFamily`] is a family behind transforms: everything that fits a family (folds, trials, importance, held-out rows, the model
-//! that serves) fits its transforms on the same rows, and everything that scores goes through them. Nothing of any other row gets into
-//! them; a target encoding of training rows is cross-fitted among themselves.
+//! [`TransformedFamily`] is a family after transforms: everything that fits a family (folds, trials, importance, held-out rows, the model
+//! that serves) fits its transforms on the same rows, and everything that scores goes through them. They depend on no other
+//! row; a target encoding of training rows is cross-fitted among themselves.
 
 mod bins;
 mod clip;

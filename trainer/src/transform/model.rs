@@ -1,4 +1,4 @@
-//! A fitted model behind transforms.
+//! A fitted model after transforms.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     transform::pipeline::FittedRows,
 };
 
-/// A model of derived rows that takes rows as requests have them.
+/// A model of derived rows that takes rows as in requests.
 #[derive(Debug)]
 pub(super) struct TransformedModel {
     file: TransformFile,

@@ -39,7 +39,7 @@ impl Ordinal {
             .map(|place| place as u32)
             .collect();
         let absent = categories.len() - places.len();
-        // Their words are not quoted: data from an address never are.
+        // Their words are not quoted: data from an address never is.
         if absent > 0 {
             return Err(format!(
                 "has an order without {absent} of the categories of its column; list all of them"

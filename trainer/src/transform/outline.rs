@@ -58,7 +58,7 @@ pub fn find_problems(specs: &[TransformSpec], schema: &FeatureSchema) -> Vec<Pro
 // === impl Columns ===
 
 impl<'a> Columns<'a> {
-    /// Applies a transform. A wrong one makes a column of unknown categories, so that later ones are judged by themselves.
+    /// Applies a transform. A wrong one makes a column of unknown categories, so that later ones are checked by themselves.
     fn apply(&mut self, index: usize, spec: &'a TransformSpec) -> Result<(), String> {
         let made = self.outline(index, spec);
         let problem = made.as_ref().err().cloned();

@@ -1,13 +1,13 @@
-//! One number by another, and one number times another: nothing is learnt.
+//! One number divided by another, and one number times another: nothing is learnt.
 
 use modelward_model::transform::{self as served, Fitted};
 
 use super::contract::{ColumnOutline, Inputs, TransformKind};
 
-/// What is made of two numbers.
+/// The result of two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pair {
-    /// The first by the second.
+    /// The first divided by the second.
     Ratio,
     /// The first times the second.
     Product,

@@ -39,7 +39,7 @@ struct Declared {
 pub struct FittedRows {
     /// What each transform learnt.
     pub file: TransformFile,
-    /// The same, ready to be applied.
+    /// The same, ready for use.
     pub derivation: Derivation,
     /// The derived columns of the rows that they were fitted on.
     pub data: Dataset,
@@ -56,7 +56,7 @@ struct Column {
 // === impl Transforms ===
 
 impl Transforms {
-    /// Those of a checked spec.
+    /// The transforms of a checked spec.
     pub fn new(specs: &[TransformSpec], seed: u64) -> Self {
         let declared = |spec: &TransformSpec| Declared {
             name: spec.name.clone(),
@@ -70,7 +70,7 @@ impl Transforms {
         }
     }
 
-    /// Fits each transform on these rows alone, as the ones before it made them.
+    /// Fits each transform on these rows alone, as the previous ones made them.
     pub fn fit(&self, sample: Sample<'_>) -> Result<FittedRows, TransformError> {
         let schema = &sample.data.schema;
         let raw = gather(sample);
@@ -169,7 +169,7 @@ impl Declared {
     }
 }
 
-/// The values of a transform's columns in the training rows, as rows that are scored would have them.
+/// The values of a transform's columns in the training rows, as the same rows would have them when they are scored.
 fn apply(fitted: &Fitted, inputs: &Inputs<'_>, made: &[Feature]) -> Vec<Values> {
     let mut columns: Vec<Values> = made.iter().map(|feature| Values::empty(&feature.kind)).collect();
     let transform = fitted.transform();
@@ -186,7 +186,7 @@ fn apply(fitted: &Fitted, inputs: &Inputs<'_>, made: &[Feature]) -> Vec<Values> 
     columns
 }
 
-/// These rows alone, in their order.
+/// Only these rows, in their order.
 fn gather(sample: Sample<'_>) -> Dataset {
     let Sample { data, rows, .. } = sample;
     Dataset {

@@ -1,7 +1,7 @@
 //! Quantiles of numbers.
 
 /// The quantile of sorted numbers by the averaged inverted distribution function (Hyndman and Fan 1996, definition 2; NumPy's
-/// `averaged_inverted_cdf`, in the same steps): the number that this share of the rows reaches, or the middle of two. None of no numbers.
+/// `averaged_inverted_cdf`, in the same steps): the number that this share of the rows reaches, or the middle of two. None without numbers.
 pub(super) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let place = sorted.len() as f64 * share - 1.0;

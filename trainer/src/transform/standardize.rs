@@ -1,11 +1,11 @@
-//! A number less the mean, by the standard deviation: scikit-learn's `StandardScaler`.
+//! A number minus the mean, divided by the standard deviation: scikit-learn's `StandardScaler`.
 
 use modelward_model::transform::{self as served, Fitted};
 
 use super::contract::{ColumnOutline, Inputs, TransformKind};
 use crate::family::encode::mean_and_scale;
 
-/// The mean and the standard deviation of the numbers that are there.
+/// The mean and the standard deviation of the numbers that are not missing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standardize;
 

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::data::dataset::Values;
 
-/// How many rows of the overall rate each category is given; by the variances where it is not set.
+/// How many rows of the overall rate are added to each category; by the variances if it is not set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TargetEncode {
     smoothing: Option<f64>,
@@ -42,7 +42,7 @@ impl Sums {
         self.0[0] + self.0[1]
     }
 
-    /// The rate of class 1; no number where nothing counts.
+    /// The rate of class 1; NaN if nothing counts.
     fn rate(self) -> f64 {
         self.0[1] / self.all()
     }
@@ -63,7 +63,7 @@ impl TargetEncode {
         }
     }
 
-    /// What these rows say of each category.
+    /// Sums of these rows by category.
     fn learn(self, inputs: &Inputs<'_>, is_meant: impl Fn(usize) -> bool) -> ByCategory {
         let count = inputs.categories().len();
         // Missing values are one more category.

@@ -26,14 +26,14 @@ fn a_file_of_one_row_lacks_a_class() {
         messages,
         [
             "class 1 has 1 row, but 2 folds need at least 2: add rows of that class",
-            "every row is of class 1; class 1 is where y is 1, both classes are needed; the column's values are \"1\"",
+            "every row is of class 1; a row is of class 1 if y is 1, and both classes are needed; the column's values are \"1\"",
         ]
     );
 }
 
 #[test]
 fn a_zero_byte_is_named_with_its_place() {
-    let message = "byte 3 in line 1 is zero, which no text has: the file is damaged, or it is UTF-16 or no table; save it as UTF-8 text";
+    let message = "byte 3 in line 1 is zero, which is not text: the file is damaged, or it is UTF-16 or not a table; save it as UTF-8 text";
     assert_refused("a,\0,y\n1,2,1\n", &json!({}), "Encoding", "", message);
     let (rule, _, message) = refused(
         rows(40, "a,x,y", |at| if at == 3 { "1\0".into() } else { "2".into() }),

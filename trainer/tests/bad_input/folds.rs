@@ -52,7 +52,7 @@ fn a_class_with_one_row_or_none_is_refused() {
         "y",
         message,
     );
-    let message = "every row is of class 0; class 1 is where y is 1, both classes are needed; the column's values are \"0\"";
+    let message = "every row is of class 0; a row is of class 1 if y is 1, and both classes are needed; the column's values are \"0\"";
     assert_refused(labelled(60, |_| 0), &json!({}), "OneClass", "y", message);
     trained(labelled(60, |row| usize::from(row == 9 || row == 12)), &json!({}));
 }

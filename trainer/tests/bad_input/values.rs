@@ -9,7 +9,7 @@ use crate::{assert_refused, class, fit, refused, rows, trained, with_cell};
 
 fn mixed(cell: &str) -> String {
     format!(
-        "59 values are numbers and 1 are not, such as {cell:?}; where it means \"missing\", add it to csv.missing; where it is a code, \
+        "59 values are numbers and 1 are not, such as {cell:?}; if it means \"missing\", add it to csv.missing; if it is a code, \
          declare the feature Categorical"
     )
 }
@@ -58,7 +58,7 @@ fn infinity_is_named_in_each_of_its_spellings() {
         "-1E+99999999",
     ] {
         let message = format!(
-            "{cell:?} is infinite: remove these values, or add them to csv.missing; where they are codes, declare the feature Categorical"
+            "{cell:?} is infinite: remove these values, or add them to csv.missing; if they are codes, declare the feature Categorical"
         );
         assert_refused(with_cell(cell), &json!({}), "Notation", "x", &message);
         let missing =
@@ -71,7 +71,7 @@ fn infinity_is_named_in_each_of_its_spellings() {
 fn what_is_not_a_number_is_named_in_each_of_its_spellings() {
     for cell in ["nan", "NaN", "-nan", "NAN", "1.#IND"] {
         let message = format!(
-            "59 values are numbers and 1 are {cell:?}, which usually means \"missing\": set csv.missing: [{cell:?}]; where it is a code, \
+            "59 values are numbers and 1 are {cell:?}, which usually means \"missing\": set csv.missing: [{cell:?}]; if it is a code, \
              declare the feature Categorical"
         );
         assert_refused(with_cell(cell), &json!({}), "Type", "x", &message);
@@ -103,7 +103,7 @@ fn constant_columns_are_trained_on_with_a_warning() {
 
 #[test]
 fn a_column_without_any_value_is_refused_whatever_is_declared() {
-    let message = "every row misses this column; exclude it or repair the source";
+    let message = "every row lacks a value in this column; exclude it or correct the source";
     for feature in [
         json!([]),
         json!([{"name": "x", "kind": "Numeric"}]),
@@ -143,7 +143,7 @@ fn as_many_categories_as_are_allowed_are_trained_on_and_more_are_counted() {
     trained(rows(600, "a,x,y", cell(256)), &json!({}));
     for (count, fields) in [(257, json!({})), (10_000, json!({})), (10_000, categorical)] {
         let message = format!(
-            "{count} different words, at most 256 are a category; exclude the column if it is an identifier"
+            "{count} different words, but a column has at most 256 categories; exclude the column if it is an identifier"
         );
         assert_refused(
             rows(count * 2, "a,x,y", cell(count)),

@@ -362,7 +362,7 @@ fn what_an_image_leaves_beside_a_model_is_refused_with_a_sentence() {
     refused(job.fit_of("model", b"hello"), "in no format that is imported");
     refused(
         job.fit_of("model", &model[..model.len() / 2]),
-        "is not read as LightGBM",
+        "cannot be read as LightGBM",
     );
     let other =
         fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../inference/model/tests/trees/xgboost.json"));

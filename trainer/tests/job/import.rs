@@ -188,7 +188,7 @@ fn what_an_address_gives_is_not_quoted() {
     assert!(
         found
             .message
-            .contains("the sample has 1 columns beside the expected scores: names that are not shown"),
+            .contains("the sample has 1 columns besides the expected scores: names that are not shown"),
         "{}",
         found.message
     );
@@ -281,7 +281,7 @@ fn what_is_refused_is_a_result_with_the_sentence_of_the_command() {
     assert!(
         folder
             .message
-            .contains("the directory configMap heart-model/model.json is no bundle"),
+            .contains("the directory configMap heart-model/model.json is not a bundle"),
         "{}",
         folder.message
     );

@@ -262,7 +262,7 @@ fn a_job_that_comes_after_an_interrupted_one_goes_on_behind_its_rounds_and_makes
         assert_eq!(output.status.code(), Some(0));
         assert_eq!(ledger.recorded(), whole);
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(log.contains("an earlier Job has made the trials up to"), "{log}");
+        assert!(log.contains("an earlier Job evaluated the trials up to"), "{log}");
         let calls = ledger.state.lock().unwrap().calls.clone();
         let puts = calls
             .iter()
@@ -286,7 +286,7 @@ fn a_ledger_that_keeps_no_rounds_fails_no_training_and_is_named_once() {
     assert_eq!(output.status.code(), Some(0));
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(
-        log.matches("rounds of the search are not kept").count(),
+        log.matches("rounds of the search are no longer kept").count(),
         1,
         "{log}"
     );

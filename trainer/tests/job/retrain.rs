@@ -446,7 +446,7 @@ fn a_challenger_that_learned_from_shuffled_labels_is_worse_and_the_same_data_aga
     assert!(
         result
             .message
-            .contains("0 new rows, and the two differ on 0 of them; it takes 30 and 10"),
+            .contains("0 new rows, and the two differ on 0 of them; at least 30 and 10 are needed"),
         "{}",
         result.message
     );

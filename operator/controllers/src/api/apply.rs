@@ -289,7 +289,7 @@ pub async fn tampered<K: Namespaced>(
     .await;
 }
 
-/// Deletes this object, and its dependents in the background. It is no error if it does not exist.
+/// Deletes this object, and its dependents in the background. It is not an error if it does not exist.
 pub async fn delete<K: Namespaced>(env: &Env, namespace: &str, object: &K) -> Result<(), Error> {
     let name = object.name_any();
     let params = DeleteParams {

@@ -68,7 +68,7 @@ pub async fn conditions_changed<K: Resource<DynamicType = ()>>(
 /// Publishes one Event, and returns whether the API server has accepted it.
 ///
 /// The same Event about the same object is sent once in ten minutes; true then means that it was accepted before. A rejected Event
-/// is counted and logged, and is no error.
+/// is counted and logged, and is not an error.
 pub async fn publish(
     env: &Env,
     about: &ObjectReference,

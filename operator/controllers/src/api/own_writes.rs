@@ -1,4 +1,4 @@
-//! What this process wrote, where the cluster does not show who wrote it.
+//! Writes of this process that the cluster does not show as such.
 
 use std::{
     collections::{HashMap, HashSet},

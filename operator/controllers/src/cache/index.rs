@@ -114,7 +114,7 @@ impl<R: Cached> IndexWriter<R> {
     }
 
     /// Processes one event of the watch, and returns the objects that changed. A deletion that the watch missed is detected by the
-    /// next list, and an object that this list has unchanged is no change.
+    /// next list, and an object that is the same in this list is not a change.
     pub(crate) fn apply(&mut self, event: &watcher::Event<Guarded<R>>) -> Vec<Change<R>> {
         let mut changes = match event {
             watcher::Event::Init | watcher::Event::InitApply(_) => {
@@ -177,7 +177,7 @@ impl<R: Cached> IndexWriter<R> {
 // === impl Change ===
 
 impl<R: Cached> Change<R> {
-    /// The object before and now, where it can be read.
+    /// The object before and now, if it can be read.
     pub(crate) fn readable(&self) -> impl Iterator<Item = &R> {
         let both = [&self.before, &self.now].into_iter().flatten();
         both.filter_map(|object| object.0.as_ref().ok())

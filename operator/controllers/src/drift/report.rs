@@ -68,7 +68,7 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
         .as_ref()
         .is_some_and(|status| status.verdict.is_some());
     let model = match &version {
-        // Since when it serves matters where whole seasons are compared.
+        // The time since which it serves matters if whole seasons are compared.
         Some(version) if !is_judged && version.spec.monitoring.season != Season::None => {
             let (api, name) = (
                 Api::<Model>::namespaced(ctx.env.client.clone(), &namespace),
@@ -95,7 +95,7 @@ pub(crate) async fn reconcile(cached: Arc<CachedReport>, ctx: Arc<Context>) -> R
             let judging = ctx.env.ledger.within(JUDGE_TIMEOUT);
             match judging.drift_report(&namespace, valid.uid(), &request).await {
                 Ok(result) => {
-                    // When drift began matters where a retraining accepts a season.
+                    // The time when drift began matters if a retraining accepts a season.
                     let others = match version.spec.monitoring.season {
                         Season::None => Vec::new(),
                         Season::Day | Season::Week => {

@@ -76,7 +76,7 @@ pub(crate) async fn run(env: Arc<Env>, stopped: impl Future<Output = ()> + Send)
             // Logged once for each change, because the conditions of the actions always have it.
             if before.replace(enforced) != Some(enforced) {
                 match enforced {
-                    Some(true) => tracing::info!("the admission policies refused every trial"),
+                    Some(true) => tracing::info!("the admission policies rejected every test request"),
                     Some(false) => {
                         tracing::warn!(
                             "approvals are not enforced; actions that need approval are suspended: {words}"

@@ -92,7 +92,7 @@ pub(super) async fn probe_with_new_action(env: &Env) -> Result<Option<Gap>, Erro
 }
 
 /// The test with a field manager that the policy rejects.
-pub(super) const TRIAL: &str = "a trial";
+pub(super) const TRIAL: &str = "a test request";
 
 /// Tests the policies that need no object in the namespace. `operators` are those of the ConfigMap.
 async fn probe_namespace(env: &Env, namespace: &str, operators: Option<&str>) -> Result<Option<Gap>, Error> {

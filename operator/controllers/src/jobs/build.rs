@@ -29,7 +29,7 @@ const SPEC_FILE: &str = "/etc/modelward/job/spec.json";
 /// The folder of the spec.
 const SPEC_MOUNT: &str = "/etc/modelward/job";
 
-/// Files that a program writes meanwhile.
+/// Temporary files of a program.
 const WORK_MOUNT: &str = "/work";
 
 pub(super) const SPEC_KEY: &str = "spec.json";
@@ -217,8 +217,8 @@ fn environment(config: &Config, request: &JobRequest<'_>) -> Vec<Value> {
     variables
 }
 
-/// The keys of the Secrets that datasets and an MLflow model name, each dataset's under names of its own. The operator does not read them. They are optional,
-/// so that the trainer reports an absent one. Otherwise the Pod would never start.
+/// The keys of the Secrets that datasets and an MLflow model name, each dataset's under separate names. The operator does not read them.
+/// They are optional, so that the trainer reports an absent one. Otherwise the Pod would never start.
 fn credentials(spec: &ModelVersionSpec) -> Vec<Value> {
     let mut variables = Vec::new();
     let from = |variable: &str, secret: &str, key: &str| {
@@ -250,7 +250,7 @@ struct Inputs {
     arguments: Vec<Value>,
 }
 
-/// A snapshot and an import read their sources, a fit the snapshot alone; `spec` names the `ConfigMap` of [`spec_map`].
+/// A snapshot and an import read their sources, a fit only the snapshot; `spec` names the `ConfigMap` of [`spec_map`].
 fn inputs_of(request: &JobRequest<'_>, spec: &str) -> Inputs {
     let mut volumes = vec![
         json!({"name": "spec", "configMap": {"name": spec}}),

@@ -1,4 +1,4 @@
-//! The parts of the Job of a training by an image of the user's own.
+//! The parts of the Job of a training by a custom trainer.
 //!
 //! ```text
 //! init container prepare:         snapshot ──► /mnt/modelward/input (all rows but the held-out ones)
@@ -18,22 +18,22 @@ use serde_json::{Value, json};
 
 use crate::{Config, Error, pod_template::container_security};
 
-/// Where the files are that the image trains on. The images of the trainer have a file /modelward.
+/// The folder of the files that the image trains on. The images of the trainer have a file /modelward.
 const INPUT: &str = "/mnt/modelward/input";
 
-/// Where the image writes its model.
+/// The folder that the image writes its model to.
 const OUTPUT: &str = "/mnt/modelward/output";
 
-/// The exit code of `prepare` where it refuses spec or rows.
+/// The exit code of `prepare` if it refuses spec or rows.
 const REFUSED: i32 = 2;
 
-/// Where libraries of Kubernetes look for a token.
+/// The folder in which libraries of Kubernetes look for a token.
 const API_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// What the image may leave. The node evicts a Pod with more.
+/// Limit on what the image may leave. The node evicts a Pod with more.
 const OUTPUT_LIMIT: &str = "2Gi";
 
-/// What the image may have in /tmp.
+/// Limit on what the image may have in /tmp.
 const SCRATCH_LIMIT: &str = "10Gi";
 
 /// What a custom training adds to the Pod of a fit.
@@ -60,12 +60,12 @@ pub(super) struct FitJob<'a> {
     pub(super) spec: &'a ModelVersionSpec,
     /// The command of the fit: its stage, where spec and snapshot are, and that it publishes.
     pub(super) arguments: &'a [Value],
-    /// Of the trainer's own containers.
+    /// Variables and mounts of the trainer's own containers.
     pub(super) environment: &'a [Value],
     pub(super) mounts: &'a [Value],
 }
 
-/// The parts of a custom training, where the Job is one.
+/// The parts of a custom training, if the Job is one.
 pub(super) fn parts(job: &FitJob<'_>) -> Result<Option<CustomParts>, Error> {
     let Some((training, trainer)) = trainer_of(job.spec) else {
         return Ok(None);
@@ -191,7 +191,7 @@ fn variables(job: &FitJob<'_>, training: &TrainingSource, trainer: &CustomTraine
     variables
 }
 
-/// What Kubernetes mounts where automountServiceAccountToken is true, for one container alone.
+/// What Kubernetes mounts if automountServiceAccountToken is true, for a single container.
 fn api_token_volume() -> Value {
     json!({"name": "api-token", "projected": {"defaultMode": 420, "sources": [
         {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},

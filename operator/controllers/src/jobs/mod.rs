@@ -4,7 +4,7 @@
 //! from the termination message of its Pod, otherwise from the ledger, and is accepted only if the artifact that it names
 //! states the same.
 //!
-//! A Job is accepted only if this process created it or the status has its uid. An owner reference is no proof: any user
+//! A Job is accepted only if this process created it or the status has its uid. An owner reference proves nothing: any user
 //! who may create Jobs can set one. A crash between creating a Job and recording its uid leaves a Job that cannot be
 //! distinguished from an imitation, so it is deleted and recreated; its result is never used.
 

@@ -123,7 +123,7 @@ pub(crate) async fn seen(
     ))
 }
 
-/// The image of the user's own that the node ran for this attempt, with its digest; none once its Pod is gone.
+/// The custom trainer's image that the node ran for this attempt, with its digest; none once its Pod is gone.
 pub(crate) async fn image_ran(
     env: &Env,
     namespace: &str,
@@ -215,7 +215,7 @@ fn unreachable(pods: &[Pod], stage: JobStage) -> Option<Hindrance> {
     Some(Hindrance::new(Cause::Unreachable, result.message))
 }
 
-/// A hindrance with what a user can do about it, where the message of Kubernetes do not say so.
+/// A hindrance with what a user can do about it, if the message of Kubernetes does not say so.
 fn explained(hindrance: Hindrance) -> Hindrance {
     let remedy = match hindrance.cause {
         Cause::OutOfMemory => "the Helm value trainer.resources.limits.memory raises the limit",

@@ -174,7 +174,7 @@ impl Prober {
             target.misses = 0;
         } else {
             target.misses = target.misses.saturating_add(1);
-            // A single failure while a Pod terminates is no outage.
+            // A single failure while a Pod terminates is not an outage.
             if matches!(target.answer, Answer::Routes(_)) && target.misses < MISSES {
                 return false;
             }

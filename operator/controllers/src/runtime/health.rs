@@ -10,8 +10,8 @@ use std::{
 };
 
 /// This many failures in a row, the last one within [`WATCH_FAILING`], make a watch count as broken. A watch that was
-/// started again is silent until something happens, so silence after a failure must count as health: otherwise the one
-/// refusal that a young CRD gives would keep a process unready for as long as no object is made.
+/// started again is silent until something happens, so silence after a failure must count as health: otherwise a single
+/// rejection by a new CRD would keep a process unready until an object is created.
 const WATCH_FAILURES: u32 = 3;
 
 /// Longer than the longest backoff between two failures.

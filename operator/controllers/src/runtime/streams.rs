@@ -218,7 +218,7 @@ impl Watching {
         }
     }
 
-    /// The events of a watch, which is repeated with a growing pause where it fails.
+    /// The events of a watch, which is restarted with increasing delays when it fails.
     fn events<K>(&self, api: Api<K>, label: &str) -> impl Stream<Item = watcher::Event<K>> + Send + use<K>
     where
         K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,

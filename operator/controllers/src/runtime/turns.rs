@@ -94,7 +94,7 @@ impl Turns {
     /// Fills the queue with the versions that have a Job, once. Until then no version gets a turn.
     pub(crate) async fn seed(&self) {
         let fill = async || {
-            // Ends with false only where the watch ends, and the process with it.
+            // Ends with false only if the watch ends, and the process with it.
             let _ = self.versions.is_ready().await;
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
             for version in self.versions.all() {
@@ -135,7 +135,7 @@ impl Turns {
                 entries.reasons.insert(uid, wait.clone());
             }
         }
-        // One that asks again and still waits changes nothing for others.
+        // A version that requests again and still waits changes nothing for others.
         if is_new || turn == Turn::Now {
             self.wake_outdated(&mut entries);
         }

@@ -1,4 +1,4 @@
-//! Who is woken by a change of which object. Every watch ends here.
+//! Which objects a change wakes. Every watch ends here.
 
 use std::collections::BTreeSet;
 

@@ -133,13 +133,15 @@ async fn bundle(env: &Env, namespace: &str, valid: &Validated<'_>) -> BundleSeen
     match env.ledger.manifest(namespace, &digest).await {
         Ok((manifest, _)) if manifest.kind == ManifestKind::Bundle => BundleSeen::Present,
         Ok((manifest, _)) => BundleSeen::Absent(format!(
-            "{digest} in the store is a {:?} and no bundle that can be served",
+            "{digest} in the store is a {:?} and not a bundle that can be served",
             manifest.kind
         )),
         Err(LedgerError::Corrupt {
             problem: Corruption::Invalid(_),
             ..
-        }) => BundleSeen::Absent(format!("{digest} in the store is no bundle that can be served")),
+        }) => BundleSeen::Absent(format!(
+            "{digest} in the store is not a bundle that can be served"
+        )),
         // Other bytes than the digest names are not the bundle that was asked for.
         Err(error) if error.is_not_found() || matches!(error, LedgerError::Corrupt { .. }) => {
             BundleSeen::Absent(format!(

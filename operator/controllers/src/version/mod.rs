@@ -78,8 +78,8 @@ async fn reconcile_version(cached: &CachedVersion, ctx: &Context) -> Result<Acti
     }
     let mut decision = version::decide(&valid, &world, ctx.env.now());
 
-    // A version whose Job could not be made has its place as it asked for it, or none: its status may name an earlier Job that
-    // has ended, and that would keep others waiting.
+    // If its Job was not created, the version has the place that it requested, or none: its status may name an earlier Job that
+    // has ended, which would keep others waiting.
     let mut refused = false;
     if let Some(job) = &decision.start {
         match begin(ctx, &valid, &owner, job, &decision).await? {
@@ -147,8 +147,8 @@ async fn begin(
 ) -> Result<Begun, Error> {
     let version = valid.version();
     if let Turn::Later(wait) = ctx.turns.ask(version, ctx.env.now()) {
-        // Versions whose Jobs are refused ask again and again. One that happens to ask while another one does is not in the
-        // queue for that: its status would go to and fro.
+        // Versions whose Jobs are rejected request again and again. One that requests while another one does is not queued
+        // because of that: its status would alternate.
         if wait.soon && was_refused(version) {
             return Ok(Begun::Going);
         }

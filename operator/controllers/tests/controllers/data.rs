@@ -388,7 +388,7 @@ async fn a_given_bundle_serves_without_a_job_as_soon_as_the_store_has_it() -> Re
     let wrong = cluster
         .wait_says("heart-0", ConditionType::Trained, "False", "ArtifactMissing")
         .await?;
-    ensure!(message(&wrong, ConditionType::Ready).contains("is a Snapshot and no bundle"));
+    ensure!(message(&wrong, ConditionType::Ready).contains("is a Snapshot and not a bundle"));
 
     let bundle = cluster.store.publish(ManifestKind::Bundle, "a bundle of before");
     cluster.create::<ModelVersion>(given("heart-1", bundle)).await?;

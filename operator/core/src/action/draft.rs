@@ -244,8 +244,8 @@ impl Draft {
         )
     }
 
-    /// Says of the conditions that this round did not evaluate what they are in the end, or until there is more to say.
-    fn say_what_was_not_done(&mut self, at: &At, reason: Reason, message: &str) {
+    /// Sets the conditions that this round did not evaluate: to their final state, or until there is more to report.
+    fn describe_unevaluated(&mut self, at: &At, reason: Reason, message: &str) {
         let has_ended = matches!(at, At::Ended(_));
         if has_ended && self.status.plan.is_none() {
             for verdict in [&mut self.approved, &mut self.enforced] {
@@ -299,7 +299,7 @@ impl Draft {
         if let (At::Ended(_), Some(execution)) = (&at, &mut self.status.execution) {
             execution.ended_at = Some(Time(conditions::whole_seconds(now)));
         }
-        self.say_what_was_not_done(&at, reason, &message);
+        self.describe_unevaluated(&at, reason, &message);
         let verdicts: Vec<Verdict> = [self.approved, self.enforced, self.executed, self.verified]
             .into_iter()
             .chain(last)

@@ -25,7 +25,7 @@ enum Record {
 
 /// The ended actions of a model that may be deleted, oldest first.
 ///
-/// Of each kind of record the newest ones are kept; those with decisions are also kept for `decidedDays`. Open actions, actions
+/// The newest ones of each kind of record are kept; those with decisions are also kept for `decidedDays`. Open actions, actions
 /// with a claim on the model, and parents of open actions are never deleted.
 pub fn surplus<'a>(
     actions: &'a [RemediationAction],

@@ -1508,7 +1508,10 @@ fn a_window_of_another_model_is_not_accepted() {
     });
     simulation.succeeded("retrain", "False", "WindowNotAcceptable");
     let message = simulation.message("retrain");
-    assert!(message.contains("which is no version of this model"), "{message}");
+    assert!(
+        message.contains("which is not a version of this model"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub fn digest(training: &TrainingSource, of: &ModelVersion) -> Digest {
     canonical::digest(&canonical::text(&content))
 }
 
-/// How rows are split beside folds, repeats and seed; what is not set is left out.
+/// How rows are split besides folds, repeats and seed; what is not set is left out.
 fn add_validation(validation: &ValidationSpec, content: &mut Value) {
     let ValidationSpec {
         folds: _,
@@ -65,7 +65,7 @@ fn add_validation(validation: &ValidationSpec, content: &mut Value) {
     }
 }
 
-/// How models are fitted and selected, as far as the spec says it: the hash of a training that says nothing of it stays what it was.
+/// How models are fitted and selected, as far as the spec sets it: the hash of a training that does not set it stays the same.
 fn add_selection(training: &TrainingSource, content: &mut Value) {
     let TrainingSource {
         hyperparameters,
@@ -153,7 +153,7 @@ fn dataset(dataset: &Dataset) -> Value {
     content
 }
 
-/// What is not set is left out, so that the hash of a training without it stays what it was.
+/// What is not set is left out, so that the hash of a training without it stays the same.
 fn csv(csv: &CsvFormat) -> Value {
     let mut content = json!({
         "header": csv.header,

@@ -14,7 +14,7 @@ pub struct Validated {
 
 /// Why nothing can be decided about an action.
 ///
-/// The fields that its type needs are no part of this: the schema requires them, and each is read in one place, by the file of its kind.
+/// The fields that its type needs are not checked here: the schema requires them, and each is read in one place, by the file of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// It has no name or no uid, so nothing can belong to it.

@@ -23,7 +23,7 @@ pub struct Image {
     registry: String,
     /// The parts of the repository.
     path: Vec<String>,
-    /// What a registry is asked for; a tag beside a digest is not.
+    /// What a registry is asked for; a tag with a digest is not.
     tag: Option<String>,
     digest: Option<Digest>,
 }
@@ -39,7 +39,7 @@ pub(super) enum AllowedImage {
     Below { registry: String, path: Vec<String> },
 }
 
-/// Why a text is no image.
+/// Why a text is not an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?}: {what}")]
 pub struct ImageError {
@@ -174,7 +174,7 @@ const NAME: &str = "a name is registry/repository in lower-case letters, digits,
 
 /// The registry and the parts of the repository of a name without tag and digest.
 fn split_name(name: &str) -> Result<(String, Vec<String>), &'static str> {
-    // A name of one part is a repository, also where it could be a registry.
+    // A name of one part is a repository, even if it could be a registry.
     let (registry, path) = if name.contains('/') {
         split_registry(name)
     } else {

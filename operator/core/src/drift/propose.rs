@@ -29,7 +29,7 @@ use crate::{
     reason::Reason,
     record::proposals::{DAY, of_type, proposals, seconds_since},
 };
-/// The upper limit on retrainings per day, independent of the budget: the record has no room for more beside other proposals, and
+/// The upper limit on retrainings per day, independent of the budget: the record has no room for more besides other proposals, and
 /// only recorded proposals can be counted.
 pub const MOST_RETRAINS: usize = 28;
 /// Models that drift are counted over windows that ended within this many seconds.

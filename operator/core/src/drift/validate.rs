@@ -12,7 +12,7 @@ pub struct Validated {
 
 /// Why nothing can be decided about a report.
 ///
-/// Its interval is no part of this: the schema rejects one that is empty, and [`bounds`](super::schedule) is the one place that reads it.
+/// Its interval is not checked here: the schema rejects one that is empty, and [`bounds`](super::schedule) is the one place that reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// It has no uid. Names of proposals derive from it.

@@ -27,7 +27,7 @@ const DRIFTED: usize = 256;
 const NAMED: usize = 8;
 /// Windows before a report's own over which evidence is gathered.
 const WINDOWS_BACK: i64 = 23;
-/// Seasons over which it is gathered where traffic repeats.
+/// Seasons over which it is gathered if traffic repeats.
 const SEASONS_BACK: i64 = 4;
 
 /// What to do about a report.
@@ -338,7 +338,7 @@ fn with_conditions(
     status
 }
 
-/// The windows that start inside the report's interval; none where it is shorter than a window and lies between two starts.
+/// The windows that start inside the report's interval; none if it is shorter than a window and lies between two starts.
 fn covered(report: &DriftReport, version: &ModelVersion) -> Option<Covered> {
     let (start, end) = bounds(report);
     let length = i64::from(version.spec.monitoring.window_seconds.max(1));

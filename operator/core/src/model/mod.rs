@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! never routed?  ── a version passed ──► it serves
-//! routed before? ── a newer one passed ──► PromoteModel is proposed (RollbackModel where its bundle served before)
+//! routed before? ── a newer one passed ──► PromoteModel is proposed (RollbackModel if its bundle served before)
 //!                                               └── carried out ──► the action writes the routes, and they are rolled out
 //! ```
 //!
@@ -134,7 +134,7 @@ pub fn decide(valid: &Validated, world: &World, now: Timestamp) -> Decision {
             let message = format!("{} cannot be made: {words}", proposed.name);
             Verdict::holds(ConditionType::ProposalRefused, Reason::ChildRefused, message)
         });
-        // As long as it has not been retried, it is as it was.
+        // Until it is retried, the condition stays as it was.
         let known = || conditions::find(&status.conditions, ConditionType::ProposalRefused).cloned();
         merged.extend(match refused {
             Some(refused) => conditions::merge(&status.conditions, &[refused], generation, now),

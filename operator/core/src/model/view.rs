@@ -21,7 +21,7 @@ use crate::{
     version::{ServingSeen, Settling},
 };
 
-/// The parts of a model that the views of its versions depend on, as hashes that are valid in one process. Where they are equal,
+/// The parts of a model that the views of its versions depend on, as hashes that are valid in one process. If they are equal,
 /// [`serving_seen`] and [`promotion_seen`] give the same answer for the same arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelView {

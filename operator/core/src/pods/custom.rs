@@ -1,4 +1,4 @@
-//! The containers of a training by an image of the user's own.
+//! The containers of a training by a custom trainer.
 
 use k8s_openapi::api::core::v1::Pod;
 

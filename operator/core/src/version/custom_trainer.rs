@@ -1,4 +1,4 @@
-//! A version whose training is that of an image: whether the operator's configuration allows it.
+//! A version that a custom trainer trains: whether the operator's configuration allows its image.
 
 use jiff::Timestamp;
 use modelward_crds::{AttemptStatus, ConditionType, ModelVersion, ModelVersionStatus, TrainingSource};
@@ -16,7 +16,7 @@ pub(super) struct RefusedTrainer {
     why: Verdict,
     /// Whether the rows are recorded, or a snapshot Job that was made while the image might train still runs.
     reads: bool,
-    /// The same of a fit Job.
+    /// The same for a fit Job.
     fits: bool,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn refused_trainer(
 // === impl RefusedTrainer ===
 
 impl RefusedTrainer {
-    /// The stages of its version: a Job that runs goes on to its end, and no other is made.
+    /// The stages of its version: a Job that runs continues to its end, and no other is created.
     pub(super) fn stages(
         self,
         version: &ModelVersion,

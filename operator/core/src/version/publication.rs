@@ -13,7 +13,7 @@ use crate::{
 /// A version that is not published yet is looked up again after this many seconds.
 const PUBLICATION_LOOK_SECONDS: u64 = 30;
 
-/// Whether MLflow has the version; none where nothing is published, or there is no bundle yet.
+/// Whether MLflow has the version; none if nothing is published, or there is no bundle yet.
 pub(super) fn publication_verdict(
     version: &ModelVersion,
     status: &ModelVersionStatus,

@@ -30,7 +30,7 @@ pub enum Origin<'a> {
 pub struct GivenBundle<'a> {
     /// Its digest.
     pub digest: Digest,
-    /// The threshold, where the spec sets one.
+    /// The threshold, if the spec sets one.
     pub threshold: Option<&'a Decimal>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Validated<'a> {
         self.origin
     }
 
-    /// The training, where it is trained.
+    /// The training, if it is trained.
     pub fn training(&self) -> Option<&'a TrainingSource> {
         match self.origin {
             Origin::Training(training) => Some(training),
@@ -88,7 +88,7 @@ impl<'a> Validated<'a> {
         }
     }
 
-    /// The bundle that it names, where there is one already.
+    /// The bundle that it names, if there is one already.
     pub fn given_bundle(&self) -> Option<Digest> {
         match self.origin {
             Origin::Bundle(bundle) => Some(bundle.digest),
@@ -96,7 +96,7 @@ impl<'a> Validated<'a> {
         }
     }
 
-    /// The stage that makes its bundle, where a Job does.
+    /// The stage that makes its bundle, if a Job does.
     pub fn bundle_stage(&self) -> Option<JobStage> {
         match self.origin {
             Origin::Training(_) => Some(JobStage::Fit),

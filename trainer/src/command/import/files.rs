@@ -1,4 +1,4 @@
-//! The files of an import: from the command line, or from where the spec says that they are.
+//! The files of an import: from the command line, or from the places in the spec.
 
 use std::path::{Path, PathBuf};
 
@@ -22,14 +22,14 @@ use crate::{
     spec,
 };
 
-/// No model file is read that is larger.
+/// The largest model file that is read.
 const MAX_MODEL_BYTES: u64 = 1 << 30;
 
 /// What an import reads.
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) model: Model,
-    /// The model in messages.
+    /// The name of the model in messages.
     pub(super) name: String,
     /// A bundle may come without one.
     pub(super) sample: Option<SampleFile>,
@@ -53,7 +53,7 @@ pub(super) struct SampleFile {
     pub(super) quote: Quote,
 }
 
-/// Reads them. A path of the command line goes before the place that the spec names.
+/// Reads them. A path on the command line takes precedence over the place in the spec.
 pub(super) async fn read_files(
     args: &ImportArgs,
     request: &Request,
@@ -99,7 +99,7 @@ pub(super) async fn read_files(
         }
         (None, None) => {
             let Some(named) = artifact.and_then(|artifact| artifact.mlflow.as_ref()) else {
-                bail!("--model is needed, or a spec with source.artifact: where is the model?");
+                bail!("set --model, or a spec with source.artifact: they say where the model is");
             };
             let (found, resolved) = mlflow::fetch(named, fetch, |name| std::env::var(name).ok()).await?;
             let model = match found {
@@ -122,11 +122,11 @@ pub(super) async fn read_files(
     })
 }
 
-/// The model at the place of the spec, or its copy at a path.
+/// The model at the place in the spec, or a copy of it at a path.
 async fn read_model(dataset: &Dataset, path: Option<&Path>, fetch: &Fetch) -> anyhow::Result<Model> {
     if let Some(folder) = path.filter(|path| path.is_dir()) {
         let manifest = source::read_file(&folder.join(modelward_model::files::MANIFEST));
-        // What is no bundle is refused when it is opened.
+        // If it is not a bundle, opening it fails.
         if let Ok(manifest) = manifest {
             check_pin(dataset, &sha256(&manifest), "the bundle")?;
         }
@@ -154,7 +154,7 @@ async fn read_dataset(
         (Some(path), _) => Place::Path(path.to_owned()),
         (None, Some(uri)) => Place::Address(uri),
         (None, None) => bail!(
-            "{} can be read by a Pod only: name a copy of the file with {argument}",
+            "only a Pod can read {}: name a copy of the file with {argument}",
             spec::source_name(dataset)
         ),
     };

@@ -42,7 +42,7 @@ pub(super) struct Made {
     pub(super) rows: u64,
     /// What it was made of.
     pub(super) origin: ImportRecord,
-    /// The rows that were compared with their scores; a bundle may come without.
+    /// The rows that were compared with their scores; a bundle may have none.
     pub(super) checked: Option<Checked>,
 }
 
@@ -118,7 +118,7 @@ fn of_folder(request: &Request, files: &Files, folder: &Path, out: &Path) -> any
     }
     let refused = |error: &dyn std::error::Error| {
         ImportError::Refused(format!(
-            "the directory {} is no bundle that can be served: {}",
+            "the directory {} is not a bundle that can be served: {}",
             files.name,
             chain(error)
         ))
@@ -186,7 +186,7 @@ fn check_bundle(request: &Request, given: &SampleFile, bundle: &Bundle) -> anyho
     })
 }
 
-/// What a bundle says that it predicts.
+/// The target that a bundle states.
 fn target_info(target: Option<&Target>, loaded: &Loaded) -> TargetInfo {
     match (target, &loaded.positive_label) {
         (Some(target), _) => TargetInfo {
@@ -245,7 +245,7 @@ pub(super) fn verify(dir: &Path, made: &Made) -> anyhow::Result<()> {
     let bundle = Bundle::open(dir, &made.digest).context("the bundle that was written cannot be opened")?;
     bundle
         .verify_warm_up()
-        .context("the bundle that was written does not score alike")?;
+        .context("the bundle that was written gives other scores")?;
     let Some(Checked { sample, scores, .. }) = &made.checked else {
         return Ok(());
     };

@@ -86,7 +86,7 @@ async fn import(args: &ImportArgs, ledger: Option<&Ledger>) -> anyhow::Result<Ma
     Ok(made)
 }
 
-/// The verdict that an error is; none of one that may pass.
+/// The verdict for an error; none if it may be temporary.
 fn refusal_of(error: &anyhow::Error) -> Option<Verdict> {
     error
         .chain()
@@ -116,7 +116,7 @@ fn is_refused(error: &anyhow::Error) -> bool {
     refusal.is_some()
 }
 
-/// Without a ledger the report goes to the standard output. The same files would be refused again, unlike one that cannot be read now.
+/// Prints the report to the standard output, without a ledger. Exits with 2 if the files are refused, and fails if they cannot be read.
 fn print_end(ended: anyhow::Result<Made>) -> anyhow::Result<ExitCode> {
     let made = match ended {
         Ok(made) => made,

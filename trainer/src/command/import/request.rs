@@ -1,4 +1,4 @@
-//! What is asked of an import: by the command line, and by the spec.
+//! What an import is asked to do, by the command line and by the spec.
 
 use anyhow::{Context as _, bail, ensure};
 use modelward_crds::{ArtifactSource, CsvFormat, FeatureSpec, ModelSample, Target};
@@ -11,7 +11,7 @@ use crate::{
     spec::{ImportSpec, is_model_name},
 };
 
-/// What a model becomes a bundle of, and how its sample is read.
+/// How a bundle is made of a model, and how its sample is read.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     /// Name of the model; a bundle has its own.
@@ -22,10 +22,10 @@ pub(super) struct Request {
     pub(super) features: Vec<FeatureSpec>,
     pub(super) exclude: Vec<String>,
     pub(super) csv: CsvFormat,
-    /// The columns with the expected scores, where they are named.
+    /// The columns with the expected scores, if they are named.
     pub(super) expected: Option<String>,
     pub(super) expected_raw: Option<String>,
-    /// Where the spec says that the model and the sample are.
+    /// Where the model and the sample are, by the spec.
     pub(super) artifact: Option<ArtifactSource>,
     /// A name or a threshold on the command line, which a bundle cannot take.
     pub(super) renames: bool,
@@ -85,7 +85,7 @@ impl Request {
     /// The name of the model, which a file does not have.
     pub(super) fn valid_name(&self) -> anyhow::Result<&str> {
         let name = self.name.as_deref();
-        let name = name.context("--name or --spec is needed: of which model is it a version?")?;
+        let name = name.context("set --name or --spec: they name the model that it is a version of")?;
         ensure!(
             is_model_name(name),
             "the name {name:?} is not valid: write at most 40 lower-case letters, digits and '-', starting with a letter"
@@ -113,12 +113,12 @@ fn find_threshold(args: &ImportArgs, spec: Option<&ImportSpec>) -> anyhow::Resul
     };
     ensure!(
         (0.0..=1.0).contains(&threshold.to_f64()),
-        "the threshold {threshold} is not within 0 and 1"
+        "the threshold {threshold} is not between 0 and 1"
     );
     Ok(threshold)
 }
 
-/// What a spec says of the columns of a sample.
+/// What a spec says about the columns of a sample.
 #[derive(Default)]
 struct ModelColumns {
     target: Option<Target>,

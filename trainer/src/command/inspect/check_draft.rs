@@ -1,4 +1,4 @@
-//! What a training with the draft would say of the data.
+//! What a training with the draft would say about the data.
 
 use std::io;
 
@@ -15,15 +15,15 @@ use crate::{
     spec,
 };
 
-/// Checks the table with the draft as a training does, and adds what that refuses and what the draft guesses. Where no column is the
-/// target, nothing is said of one.
+/// Checks the table with the draft as a training does, and adds what the training refuses and what the draft guesses. Says nothing
+/// about a target if no column is the target.
 pub(super) fn check_draft(inspection: &mut Inspection, table: &Table) -> io::Result<()> {
     let mut draft = Vec::new();
     write_draft(&mut draft, inspection)?;
     let training = match spec::parse(&String::from_utf8_lossy(&draft)) {
         Ok(version) => version.training,
         Err(error) => {
-            let message = format!("the draft is no valid spec: {error}");
+            let message = format!("the draft is not a valid spec: {error}");
             inspection.draft_refusals = vec![violation("", "Draft", message, 1, None)];
             return Ok(());
         }
@@ -46,7 +46,7 @@ pub(super) fn check_draft(inspection: &mut Inspection, table: &Table) -> io::Res
     Ok(())
 }
 
-/// Adds what is known only where all columns could be read. The target's report is the last one.
+/// Adds what is known only if all columns could be read. The target's report is the last one.
 fn add_warnings(inspection: &mut Inspection, mut reports: Vec<ColumnReport>) {
     let Some(target) = &mut inspection.target else {
         return;

@@ -35,7 +35,7 @@ pub(super) fn write_draft(out: &mut impl Write, inspection: &Inspection) -> io::
     let target = guess.map_or(last, |target| target.column.as_str());
     writeln!(
         out,
-        "# A start for {}, made by modelward-trainer inspect. Lines with DECIDE want an answer.",
+        "# A draft for {}, written by modelward-trainer inspect. Lines with DECIDE need an answer.",
         visible(&inspection.file)
     )?;
     writeln!(
@@ -156,7 +156,7 @@ fn write_target(out: &mut impl Write, guess: Option<&TargetGuess>, column: &str)
             let negative: Vec<String> = negative.map(|(value, _)| quoted(value)).collect();
             writeln!(
                 out,
-                "        # DECIDE: whether each of these is class 0. Other spellings of one value belong corrected in the source.\n        \
+                "        # DECIDE: whether each of these is class 0. Correct other spellings of one value in the source.\n        \
                  negativeValues: [{}]",
                 negative.join(", ")
             )
@@ -164,7 +164,7 @@ fn write_target(out: &mut impl Write, guess: Option<&TargetGuess>, column: &str)
     }
 }
 
-/// Numbers of a target, at most, that may be grades with 0 for "none", as of a disease.
+/// The most distinct numbers of a target that may be grades with 0 for "none", such as of a disease.
 const MAX_GRADES: usize = 10;
 
 /// Which rows the draft makes class 1.
@@ -198,7 +198,7 @@ pub(super) fn class_one(values: &[(String, u64)]) -> ClassOne<'_> {
                 ClassOne::Above
             }
         }
-        // True, or the rarest, mostly what is looked for.
+        // True, or the rarest value, which is usually the one to predict.
         ([.., (rarest, _)], _) => {
             let is_true = |value: &&str| value.eq_ignore_ascii_case("true");
             let positive = words().find(is_true).filter(|_| words().all(is_truth));
@@ -257,7 +257,7 @@ fn fate<'a>(column: &'a Inspected, missing: &[String]) -> Fate<'a> {
     let Some(refused) = column.refusals.first() else {
         let useless = |warning: &&ColumnWarning| match warning.rule {
             WarningRule::RowNumber | WarningRule::Constant => true,
-            // All of them are one: one value of each less than there are.
+            // All values are equal as 32-bit floats: the count is one less than the distinct values.
             WarningRule::FallTogether => warning.count + 1 == column.report.distinct,
             _ => false,
         };
@@ -274,7 +274,7 @@ fn fate<'a>(column: &'a Inspected, missing: &[String]) -> Fate<'a> {
     }
 }
 
-/// What `csv.missing` says, and words beside numbers that usually mean it.
+/// The texts in `csv.missing`, and words among numbers that usually mean "missing".
 fn missing_texts(inspection: &Inspection) -> Vec<String> {
     let mut texts = inspection.csv.missing.clone();
     for word in inspection.columns.iter().flat_map(|column| &column.missing_words) {
@@ -285,7 +285,7 @@ fn missing_texts(inspection: &Inspection) -> Vec<String> {
     texts
 }
 
-/// A name that Kubernetes takes, from that of the file.
+/// A name that Kubernetes accepts, from that of the file.
 fn model_name(file: &str) -> String {
     let stem = std::path::Path::new(file)
         .file_stem()
@@ -303,7 +303,7 @@ fn model_name(file: &str) -> String {
     }
 }
 
-/// A text as YAML reads it back, whatever is in it: JSON is YAML.
+/// A text as a YAML scalar, for any content: JSON is YAML.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

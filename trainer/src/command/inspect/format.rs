@@ -14,7 +14,7 @@ const HEAD: usize = 64 << 10;
 /// Rows that are looked at.
 const ROWS: usize = 1000;
 
-/// The delimiter by which most of the first lines have as many fields as the first one, and the most of them.
+/// The delimiter with which most of the first lines have as many fields as the first one; of equal ones, the one with most fields.
 pub(super) fn guess_delimiter(bytes: &[u8]) -> String {
     let head = &bytes[..bytes.len().min(HEAD)];
     let score = |delimiter: u8| {
@@ -43,7 +43,7 @@ pub(super) fn guess_delimiter(bytes: &[u8]) -> String {
     (*best.unwrap_or(&",")).to_owned()
 }
 
-/// The decimal and thousands separators by which most cells are numbers.
+/// The decimal and thousands separators with which most cells are numbers.
 pub(super) fn guess_notation(table: &Table) -> (String, Option<String>) {
     let rows = || table.rows.iter().take(ROWS).flat_map(RowCells::iter);
     let count = |notation: Notation| rows().filter(|cell| notation.number(cell).is_some()).count();
@@ -60,7 +60,7 @@ pub(super) fn guess_notation(table: &Table) -> (String, Option<String>) {
         .iter()
         .filter(|(_, count)| *count == most)
         .map(|(notation, _)| *notation);
-    // Where each separator has three digits behind it, it is one of thousands.
+    // A separator that always has three digits after it separates thousands.
     let thousands = |notation: &Notation| {
         *notation
             == Notation {

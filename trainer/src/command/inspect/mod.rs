@@ -131,7 +131,7 @@ fn inspect(bytes: &[u8], args: &InspectArgs) -> anyhow::Result<Inspection> {
     Ok(inspection)
 }
 
-/// The table, or the reason why these bytes are none.
+/// The table, or why these bytes are not a table.
 fn read(bytes: &[u8], csv: &CsvFormat, args: &InspectArgs) -> anyhow::Result<(Table, Vec<Violation>)> {
     let (table, violations) = file::read_within(bytes, csv, Quote::Yes, args.size.bytes());
     if table.columns.is_empty() {
@@ -143,7 +143,7 @@ fn read(bytes: &[u8], csv: &CsvFormat, args: &InspectArgs) -> anyhow::Result<(Ta
     Ok((table, violations))
 }
 
-/// Names for columns that have none, or too long a one.
+/// New names for columns that have none or one that is too long.
 fn rename(columns: &[String]) -> Vec<ColumnRename> {
     let odd = columns
         .iter()

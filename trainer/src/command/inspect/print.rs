@@ -61,7 +61,7 @@ fn write_head(out: &mut impl Write, inspection: &Inspection) -> io::Result<()> {
         writeln!(out, "refused, {}: {}", refusal.rule, visible(&sentence(refusal)))?;
     }
     for warning in warnings {
-        // What the message says is of a spec.
+        // The message names a field of a spec.
         let option = match warning.rule {
             WarningRule::Header => "; here: --columns NAME,NAME,…",
             _ => "",
@@ -116,12 +116,12 @@ fn write_columns(out: &mut impl Write, inspection: &Inspection) -> io::Result<()
 
 fn write_target(out: &mut impl Write, inspection: &Inspection) -> io::Result<()> {
     let Some(target) = &inspection.target else {
-        return writeln!(out, "\ntarget: no column has two values; name one by --target");
+        return writeln!(out, "\ntarget: no column has two values; name one with --target");
     };
     let how = if target.named {
         "as named"
     } else {
-        "guessed, name another one by --target"
+        "guessed, name another one with --target"
     };
     writeln!(out, "\ntarget: {} ({how})", visible(&target.column))?;
     for (value, rows) in target.values.iter().take(10) {

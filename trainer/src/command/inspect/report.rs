@@ -12,7 +12,7 @@ use crate::data::check::{ColumnWarning, Inspected};
 pub(super) struct Inspection {
     pub(super) file: String,
     pub(super) rows: u64,
-    /// Columns of the file, with those that have no name or that of another one.
+    /// Columns of the file, including those without a name and those with the name of another one.
     pub(super) column_count: u64,
     pub(super) format: FileFormat,
     /// How it was read.
@@ -45,7 +45,7 @@ pub(super) struct TargetGuess {
     pub(super) column: String,
     /// Whether the command line names it.
     pub(super) named: bool,
-    /// The different values with their rows, the commonest first; nothing where there are many.
+    /// The distinct values with their rows, the most common first; empty if there are many.
     pub(super) values: Vec<(String, u64)>,
     /// What looks wrong with it, or with the rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]

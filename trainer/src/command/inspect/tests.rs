@@ -61,7 +61,7 @@ fn delimiter_decimal_and_target_are_guessed_and_the_draft_trains() {
         "an identifier; list the column in exclude",
         "set csv.missing: [\"NA\"]",
         "has the same value in all 60 rows",
-        "counts the rows",
+        "numbers the rows",
         "\"ja\": 20 rows",
     ] {
         assert!(table.contains(part), "{part} is not in:\n{table}");

@@ -14,7 +14,7 @@ const MAX_QUOTED: usize = 40;
 /// Rows that break one rule.
 #[derive(Default)]
 pub(super) struct Broken<'a> {
-    /// One entry a dataset that has such rows: its index, how many, the first one, its value.
+    /// One entry per dataset that has such rows: its index, how many, the first one, its value.
     parts: Vec<(usize, u64, u64, &'a str)>,
 }
 

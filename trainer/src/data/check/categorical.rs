@@ -16,7 +16,7 @@ use crate::data::{
 };
 pub use crate::spec::MAX_CATEGORIES;
 
-/// Characters of a category: every bundle, card and report has them.
+/// Maximum length of a category: every bundle, card and report contains it.
 const MAX_LENGTH: usize = 1024;
 
 /// The categories of a column, and each cell as the index of one.
@@ -46,7 +46,7 @@ pub(super) fn read_categories(
                 |what| format!(", and these look like {what}"),
             );
             let message = format!(
-                "{} different words, at most {MAX_CATEGORIES} are a category{remedy}",
+                "{} different words, but a column has at most {MAX_CATEGORIES} categories{remedy}",
                 distinct.len()
             );
             violations.push(violation(
@@ -83,7 +83,7 @@ pub(super) fn read_categories(
     }
     unknown.push(violations, column.parts, column.name, "Category", |cell, _| {
         format!(
-            "{cell} is none of the declared categories {}",
+            "{cell} is not one of the declared categories {}",
             cut(&categories.join(", "), 120)
         )
     });
@@ -93,14 +93,14 @@ pub(super) fn read_categories(
     )
 }
 
-/// Of several spellings of a truth value the first one: a server reads all of them as one category.
+/// Keeps the first of several spellings of a truth value: a server reads all of them as one category.
 fn with_one_spelling(mut categories: Vec<String>) -> Vec<String> {
     let all = categories.clone();
     categories.retain(|word| truth_category(&all, word).is_none_or(|first| first == word));
     categories
 }
 
-/// A text of pages is no category.
+/// Refuses values that are too long to be a category.
 fn check_lengths(column: &Column<'_>, distinct: &HashSet<Cow<'_, str>>, violations: &mut Vec<Violation>) {
     let lengths = distinct.iter().map(|word| word.chars().count());
     let too_long: Vec<usize> = lengths.filter(|length| *length > MAX_LENGTH).collect();
@@ -118,7 +118,7 @@ fn check_lengths(column: &Column<'_>, distinct: &HashSet<Cow<'_, str>>, violatio
     }
 }
 
-/// Numbers in their own order, then words in that of their bytes.
+/// Numbers in ascending order, then words in the order of their bytes.
 pub(super) fn sort_categories<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     words.sort_by(|a, b| match (number(a), number(b)) {

@@ -33,7 +33,7 @@ impl<'a> Column<'a> {
         self.parts.notation(part)
     }
 
-    /// How many different values there are as the source has them, whatever is made of them.
+    /// How many different values the source has, before they are converted.
     pub(super) fn count_distinct(&self) -> u64 {
         // Keys, because the texts of millions of rows take too much memory.
         let mut keys: Vec<u64> = self
@@ -45,7 +45,7 @@ impl<'a> Column<'a> {
         keys.len() as u64
     }
 
-    /// What is equal where values are equal: numbers as numbers, but integers that are no doubles by their digits, and words.
+    /// A key that is equal if the values are equal: numbers by value, integers that no double represents by their digits, and words.
     pub(super) fn key(&self, (part, row): Place, cell: &str) -> u64 {
         let word = self.notation(part).category(cell);
         match self.number((part, row), cell) {

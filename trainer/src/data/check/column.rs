@@ -50,7 +50,7 @@ pub(super) fn check_column(column: &Column<'_>, violations: &mut Vec<Violation>)
     } else {
         Vec::new()
     };
-    // As 32-bit floats they are fewer.
+    // As 32-bit floats there may be fewer.
     let fall_together = warnings
         .iter()
         .any(|warning| warning.rule == WarningRule::FallTogether);
@@ -110,14 +110,14 @@ fn check_missing(column: &Column<'_>, present: usize, missing: usize, violations
     if present == 0 {
         push(
             "AllMissing",
-            "every row misses this column; exclude it or repair the source".to_owned(),
+            "every row lacks a value in this column; exclude it or correct the source".to_owned(),
         );
     }
     let Some(spec) = column.spec else { return };
     if spec.required {
         push(
             "Required",
-            format!("{missing} of {rows} rows miss a feature that is declared required"),
+            format!("{missing} of {rows} rows lack a feature that is declared required"),
         );
     }
     if let Some(most) = &spec.max_missing_ratio
@@ -126,7 +126,7 @@ fn check_missing(column: &Column<'_>, present: usize, missing: usize, violations
         let ratio = missing as f64 / rows as f64;
         push(
             "MissingRatio",
-            format!("{missing} of {rows} rows ({ratio:.4}) miss it, declared is at most {most}"),
+            format!("{missing} of {rows} rows ({ratio:.4}) lack a value, at most {most} is declared"),
         );
     }
 }
@@ -135,7 +135,7 @@ fn exceeds(missing: usize, rows: usize, most: &Decimal) -> bool {
     missing as f64 > most.to_f64() * rows as f64
 }
 
-/// The declared kind, or the one that the values have; an error where they have to be declared or repaired first.
+/// The declared kind, or the one that the values have; an error if it has to be declared or the values have to be corrected first.
 fn infer_kind(
     column: &Column<'_>,
     seen: &Seen<'_>,
@@ -166,8 +166,8 @@ fn infer_kind(
     }
     words.push(violations, column.parts, column.name, "Type", |cell, count| {
         format!(
-            "{numbers} values are numbers and {count} are not, such as {cell}; where it means \"missing\", add it to \
-             csv.missing; where it is a code, declare the feature Categorical"
+            "{numbers} values are numbers and {count} are not, such as {cell}; if it means \"missing\", add it to \
+             csv.missing; if it is a code, declare the feature Categorical"
         )
     });
     Err(Refusal::Mixed)

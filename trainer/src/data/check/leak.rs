@@ -1,4 +1,4 @@
-//! Columns that alone give the target away, and rows that are there more than once.
+//! Columns that give the target away by themselves, and rows that occur more than once.
 //!
 //! A column that is known only after the target, such as the reason of a cancellation, makes a model that is perfect on the data and
 //! useless on new rows. It shows in the area under the curve of that column alone: of its numbers, of the rates of its categories (learnt on one half
@@ -12,7 +12,7 @@ use crate::{
     ranking::Ranking,
 };
 
-/// An area from which a column gives the target away. The best single columns of honest data are far below.
+/// The area from which on a column gives the target away. The best single columns of sound data are far below.
 const SEPARATES: f64 = 0.99;
 
 /// With fewer rows of a class an area of 1 is chance.
@@ -21,7 +21,7 @@ const ENOUGH_OF_A_CLASS: usize = 10;
 /// Rows that are looked at, evenly spread.
 const ROWS: usize = 100_000;
 
-/// Adds a warning to each column that gives the target away, and to the target's where rows repeat. The target's report is the last one.
+/// Adds a warning to each column that gives the target away, and to the target's if rows repeat. The target's report is the last one.
 pub(super) fn find_leaks(dataset: &Dataset, reports: &mut [ColumnReport]) {
     let apart = dataset.len().div_ceil(ROWS).max(1);
     let rows: Vec<usize> = (0..dataset.len()).step_by(apart).collect();
@@ -50,7 +50,7 @@ fn find_leak(dataset: &Dataset, column: &Values, rows: &[usize]) -> Option<Colum
     (found >= SEPARATES).then(|| ColumnWarning {
         rule: WarningRule::Leak,
         message: format!(
-            "{what} alone separates the classes (area under the curve {found:.3}); where it is known only after the target, list the \
+            "{what} alone separates the classes (area under the curve {found:.3}); if it is known only after the target, list the \
              column in exclude"
         ),
         count: rows.len() as u64,
@@ -64,7 +64,7 @@ fn area_of_values(dataset: &Dataset, column: &Values, rows: &[usize]) -> f64 {
             let scored: Vec<(f64, bool)> = present
                 .map(|row| (f64::from(numbers[*row]), dataset.labels[*row]))
                 .collect();
-            // Few numbers beside many missing ones say little of the column.
+            // Few numbers among many missing ones say little about the column.
             if scored.len() * 2 < rows.len() {
                 0.5
             } else {
@@ -103,7 +103,7 @@ fn area(scored: impl Iterator<Item = (f64, bool)>) -> f64 {
     Ranking::new(&scores).roc_auc(&labels, |_| 1)
 }
 
-/// Rows that have the values of another one. They count as often as they are there.
+/// Warns about rows that have the values of another one.
 fn find_repeats(dataset: &Dataset) -> Option<ColumnWarning> {
     let first = dataset.first_of_its_values();
     let repeats = first.iter().enumerate().filter(|(row, first)| row != *first);
@@ -123,8 +123,8 @@ fn find_repeats(dataset: &Dataset) -> Option<ColumnWarning> {
     })
 }
 
-/// What repeated rows mean for the folds, in the characters that a warning may have: how many there are, how many of them are of the other class, of
-/// how many rows, and the combinations of values that the columns have, if rows have to repeat for their number.
+/// What repeated rows mean for the folds, within the length of a warning: how many there are, how many of them are of the other class,
+/// of how many rows, and the number of combinations of the columns' values, if it is so small that rows have to repeat.
 fn describe_repeats((count, other_class, rows): (u64, u64, usize), combinations: Option<u64>) -> String {
     let repeats =
         format!("{count} of {rows} rows have another row's values, {other_class} with the other class");

@@ -9,13 +9,13 @@ pub(super) enum Usual {
     Often,
 }
 
-/// What pandas reads as missing and what R, SQL and spreadsheets write, and marks that people make. In lower case.
+/// What pandas reads as missing and what R, SQL and spreadsheets write, and marks that people use. In lower case.
 const ALWAYS: [&str; 23] = [
     "na", "n/a", "n.a.", "<na>", "#na", "#n/a", "#n/a n/a", "nan", "-nan", "null", "#null!", "nil", "none",
     "missing", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "-", "--", "?", ".", "\\n",
 ];
 
-/// Words that are a category as often.
+/// Words that are as often a category.
 const OFTEN: [&str; 8] = [
     "unknown",
     "not available",

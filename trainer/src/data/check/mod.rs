@@ -3,30 +3,30 @@
 //! | rule | what breaks it |
 //! |---|---|
 //! | `Files` | a dataset of too many files |
-//! | `Sha256` | the source has not the digest that the spec pins |
+//! | `Sha256` | the source does not have the digest that the spec pins |
 //! | `Encoding`, `Csv`, `Parquet`, `Header`, `ColumnCount`, `TooManyColumns`, `TooManyRows` | it is not the table that the spec describes |
 //! | `Empty` | no rows |
 //! | `UnknownColumn` | target, a feature or an excluded column that the table does not have |
 //! | `Columns` | a dataset that has other columns than the first one |
 //! | `NoFeatures` | nothing is left to learn from |
-//! | `Type` | a value that is no number in a numeric column; a column that mixes numbers and words without being declared |
+//! | `Type` | a value that is not a number in a numeric column; a column that mixes numbers and words without being declared |
 //! | `Notation` | nearly all words of a column are numbers in another notation, such as a decimal comma |
 //! | `Identifier` | words that differ in nearly every row of a column that is not declared |
 //! | `Range`, `Category` | a value outside what the spec declares |
 //! | `Required`, `MissingRatio`, `AllMissing` | too many rows without a value |
 //! | `TooManyCategories` | more than 256 words in a categorical column: an identifier rather than a category |
 //! | `Group` | rows without a value in the column of `validation.groupBy` |
-//! | `Weight` | weights that are missing, no numbers, negative or too large, or 0 in every row of a class |
+//! | `Weight` | weights that are missing, not numbers, negative or too large, or 0 in every row of a class |
 //! | `Time` | times that are missing, or not written in one of the known forms |
-//! | `Target` | a row whose target is missing or cannot be read; more values than two that the spec does not list |
+//! | `Target` | a row whose target is missing or cannot be read; more than two values that the spec does not list |
 //! | `Transform` | a declared transform that does not fit the features |
 //! | `OneClass`, `ClassCount` | a class with no rows, or with fewer than there are folds |
 //!
-//! A column that the spec does not declare is `Numeric` where every value is a number, however few distinct ones
-//! there are: whether 0, 1, 2 are codes or amounts is not in the data. Declare codes `Categorical`.
+//! A column that the spec does not declare is `Numeric` if every value is a number, even if there are few distinct ones:
+//! the data does not show whether 0, 1, 2 are codes or amounts. Declare codes `Categorical`.
 //!
 //! Several datasets are one table: their rows follow each other, and a column is inferred and checked over all of them.
-//! Only how a file is written (header, delimiter, what means missing) and the order of its columns is its own. Where
+//! Only the format of a file (header, delimiter, what means missing) and the order of its columns are its own. If
 //! there are several, a violation of values names the dataset that it is in.
 
 mod broken;
@@ -76,7 +76,7 @@ use crate::data::{
 };
 use crate::transform::{Problem, find_problems};
 
-/// What a check that found nothing wrong has made of a table.
+/// The result of a check that found nothing wrong.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
     /// The rows.
@@ -97,7 +97,7 @@ pub struct Inspected {
     /// Why its kind could not be inferred.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
-    /// Words beside numbers that usually mean "missing".
+    /// Words among numbers that usually mean "missing".
     pub missing_words: Vec<String>,
 }
 
@@ -134,7 +134,7 @@ pub fn inspect(part: Part<'_>) -> Vec<Inspected> {
         .collect()
 }
 
-/// The different values of a column with their rows, the commonest first; nothing where there are more than 64.
+/// The different values of a column with their rows, the commonest first; empty if there are more than 64.
 pub fn count_values(part: Part<'_>, column: &str) -> Vec<(String, u64)> {
     let parts = [part];
     target::count_values(&Parts::new(&parts), column)
@@ -163,8 +163,8 @@ pub fn check(
     around.finish(checked, training)
 }
 
-/// The same of tables that are not needed any more. The texts of a column go once they are read: they and all values are never in
-/// memory together.
+/// Like `check`, for tables that are not needed afterwards. The texts of a column are freed once they are read, so that all texts and
+/// all values are never in memory together.
 pub fn check_dropping(
     mut parts: Vec<OwnedPart<'_>>,
     training: &TrainingSource,
@@ -189,13 +189,13 @@ pub fn check_dropping(
     around.finish(checked, training)
 }
 
-/// What was found beside the columns of the features.
+/// What was found outside of the columns of the features.
 struct Around {
     /// The names of the features, in the order of the first part.
     features: Vec<String>,
-    /// Of the names of columns, to which those of the features are added.
+    /// Violations in the names of columns, to which those of the features are added.
     violations: Vec<Violation>,
-    /// Of the target and the columns that are no features.
+    /// Violations in the target and in the columns that are not features.
     others: Vec<Violation>,
     labels: Vec<bool>,
     target: ColumnReport,
@@ -216,7 +216,7 @@ fn check_around(
     }
     check_names(parts, training, tolerances, &mut violations);
     if parts.are_foreign(training) {
-        // It is not what the spec describes, so nothing more of it is reported, not even names.
+        // It is not what the spec describes, so nothing else about it is reported, not even names.
         return Err(violations);
     }
     let names = parts.columns();

@@ -17,7 +17,7 @@ pub(super) fn check_names(
     tolerances: &[String],
     violations: &mut Vec<Violation>,
 ) {
-    // Without any column a file is empty or unreadable: which names are absent says nothing then.
+    // Without any column a file is empty or unreadable: a list of absent names would not help.
     if parts.all.iter().any(|part| part.table.columns.is_empty()) {
         return;
     }

@@ -46,7 +46,7 @@ pub(super) fn read_numbers(
     }
     no_number.push(violations, column.parts, name, "Type", |cell, _| {
         format!(
-            "{cell} is not a number; where it means \"missing\", add it to csv.missing; where it is a code, declare the \
+            "{cell} is not a number; if it means \"missing\", add it to csv.missing; if it is a code, declare the \
              feature Categorical"
         )
     });
@@ -59,7 +59,7 @@ pub(super) fn read_numbers(
             range.map(range_text).unwrap_or_default()
         )
     });
-    // A declared end wins: what the contract allows is not worth a warning when serving.
+    // A declared bound takes precedence: a value that the contract allows is not worth a warning when serving.
     let end = |declared: Option<&Decimal>, seen: Option<f32>| {
         declared.map(Decimal::to_f64).or_else(|| seen.map(shortest))
     };

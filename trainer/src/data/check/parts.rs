@@ -9,7 +9,7 @@ use crate::data::{
     violation::cut,
 };
 
-/// Names of datasets are given up to this many characters.
+/// Names of datasets are cut to this many characters.
 pub(super) const MAX_NAME: usize = 60;
 
 /// One file that rows were read from.
@@ -38,10 +38,10 @@ pub struct OwnedPart<'a> {
     pub quote: Quote,
 }
 
-/// Where a cell is: the dataset's index, and the number of the row in it.
+/// The place of a cell: the dataset's index, and the number of the row in it.
 pub(super) type Place = (usize, u64);
 
-/// A cell, `None` where it is missing.
+/// A cell, `None` if it is missing.
 pub(super) type Cell<'a> = (Place, Option<&'a str>);
 
 /// All parts, as one table.
@@ -64,7 +64,7 @@ impl<'a> OwnedPart<'a> {
         }
     }
 
-    /// Moves the texts of this column into a part of their own, which has no column where there is no such one.
+    /// Moves the texts of this column into a new part, which has no column if there is no such one.
     pub(super) fn take_column(&mut self, name: &str) -> OwnedPart<'a> {
         let at = self.table.columns.iter().position(|column| column == name);
         let table = at.map(|at| Table {
@@ -96,14 +96,14 @@ impl<'a> Parts<'a> {
         self.all.first().map_or(&[], |part| &part.table.columns)
     }
 
-    /// Whether a part comes from an address and lacks the target: it may be anything but the dataset.
+    /// Whether a part comes from an address and lacks the target: it may be something else than the dataset.
     pub(super) fn are_foreign(&self, training: &TrainingSource) -> bool {
         let target = &training.target.column;
         let foreign = |part: &Part<'_>| part.quote == Quote::No && !part.table.columns.contains(target);
         self.all.iter().any(foreign)
     }
 
-    /// The message, with the dataset's name before it where there are several.
+    /// The message, prefixed with the dataset's name if there are several.
     pub(super) fn in_file(&self, name: &str, message: &str) -> String {
         if self.all.len() > 1 {
             format!("{}: {message}", cut(name, MAX_NAME))
@@ -117,8 +117,8 @@ impl<'a> Parts<'a> {
         self.notations.get(part).copied().unwrap_or(Notation::PLAIN)
     }
 
-    /// What means "missing" in a request: what does in the first part, and the words of the others. A number that is missing in another
-    /// part only may be a value.
+    /// What means "missing" in a request: what does in the first part, and the words of the others. A number that means it only in another
+    /// part may be a value.
     pub(super) fn missing(&self) -> Missing {
         let first = self.missing.first().map_or(&[][..], Missing::texts).iter();
         let others = self.missing.iter().skip(1).flat_map(Missing::texts);

@@ -11,7 +11,7 @@ pub struct ColumnReport {
     pub name: String,
     /// `Numeric` or `Categorical`, or `Target` of the one that is predicted.
     pub kind: String,
-    /// Whether the spec says so; it was inferred otherwise.
+    /// Whether the spec declares it; otherwise it was inferred.
     pub declared: bool,
     /// Rows without a value.
     pub missing: u64,
@@ -20,7 +20,7 @@ pub struct ColumnReport {
     /// Values that are numbers as the file writes them.
     #[serde(default)]
     pub numbers: u64,
-    /// Values that are none.
+    /// Values that are not numbers.
     #[serde(default)]
     pub words: u64,
     /// The first different values, at most five and cut; none of a source that may not be quoted.
@@ -29,7 +29,7 @@ pub struct ColumnReport {
     /// What looks wrong with it, and is accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<ColumnWarning>,
-    /// The different values of the target with their rows, where they are few.
+    /// The different values of the target with their rows, if they are few.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<TargetValue>,
 }
@@ -51,7 +51,7 @@ words! {
     pub enum Refusal {
         /// Its words are numbers in another notation.
         Notation,
-        /// Its words usually mean "missing", and all else are numbers.
+        /// Its words usually mean "missing", and all other values are numbers.
         MissingWords,
         /// It mixes numbers and words.
         Mixed,
@@ -61,7 +61,7 @@ words! {
     pub enum WarningRule {
         /// Categories that usually mean "missing".
         MissingWords,
-        /// Categories that differ in upper and lower case or in blanks only.
+        /// Categories that differ only in upper and lower case or in blanks.
         Spellings,
         /// A declared feature whose words differ in nearly every row, or whole numbers that differ in every row.
         Identifier,
@@ -81,9 +81,9 @@ words! {
         LargeCodes,
         /// Names of columns that are numbers: the header may be a row of data.
         Header,
-        /// Numbers of `validation.timeSplit` that are no times, to judge by their size.
+        /// Numbers of `validation.timeSplit` that are not times, judging by their size.
         NoTimes,
-        /// Groups of `validation.groupBy` that have one row each, but for a few.
+        /// Groups of `validation.groupBy` that have one row each, except for a few.
         SingleRows,
         /// `inspect` guessed which numbers of the target are class 1.
         ClassOne,

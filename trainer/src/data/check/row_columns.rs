@@ -12,10 +12,10 @@ use crate::data::{
     violation::violation,
 };
 
-/// The libraries add weights, and their products with those of classes, up as 32-bit floats.
+/// The libraries add up weights, and their products with those of classes, as 32-bit floats.
 const MAX_WEIGHT: f64 = 1e15;
 
-/// The values of these columns. Each row must have one. `labels` are the classes, where all could be read.
+/// The values of these columns. Each row must have one. `labels` are the classes, if all could be read.
 pub(super) fn check_row_columns(
     parts: &Parts<'_>,
     training: &TrainingSource,
@@ -105,7 +105,7 @@ fn read_times(parts: &Parts<'_>, column: &str, violations: &mut Vec<Violation>) 
     let mut present = cells
         .iter()
         .filter_map(|(place, cell)| cell.map(|cell| (*place, cell)));
-    // The form of all is that of the first one that has any.
+    // The first value that is a time sets the form of all.
     let format = present.find_map(|(place, cell)| TimeFormat::recognise(cell, number(place, cell)));
     let mut unreadable = Broken::default();
     let mut of_row = Vec::with_capacity(cells.len());

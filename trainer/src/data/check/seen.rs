@@ -35,7 +35,7 @@ pub(super) struct SeenPart<'a> {
     pub(super) missing: u64,
     /// Cells that are numbers as the part writes them.
     pub(super) numbers: u64,
-    /// Cells that are none.
+    /// Cells that are not numbers.
     pub(super) words: u64,
     /// Usual spellings of "missing": the text, how many, the first row.
     pub(super) spellings: Vec<(&'a str, u64, u64)>,
@@ -54,9 +54,9 @@ struct Look<'a> {
     /// Words that are a number in some other notation.
     numbers: u64,
     first: Option<(u64, &'a str)>,
-    /// By notation, how many it reads.
+    /// For each notation, how many words it reads.
     read: [u64; NOTATIONS.len()],
-    /// By mark.
+    /// For each mark, how many words have it.
     marks: [u64; 4],
 }
 
@@ -108,7 +108,7 @@ impl<'a> Seen<'a> {
         self.parts.iter().map(|part| part.words).sum()
     }
 
-    /// Words that are no usual spelling of "missing".
+    /// Words that are not a usual spelling of "missing".
     pub(super) fn other_words(&self) -> u64 {
         let spellings = self.parts.iter().flat_map(|part| &part.spellings);
         self.words() - spellings.map(|(_, count, _)| count).sum::<u64>()
@@ -135,7 +135,7 @@ impl<'a> Seen<'a> {
         self.share(|look| look.sentences) >= 0.5
     }
 
-    /// What its words look like where that is not supported, and what to do about it.
+    /// What its words look like if that is not supported, and what to do about it.
     pub(super) fn unsupported_words(&self) -> Option<&'static str> {
         if self.are_dates() {
             Some(
@@ -184,7 +184,7 @@ impl<'a> Seen<'a> {
                 texts => format!(", add {texts} to csv.missing"),
             };
             let message = format!(
-                "{values} {}: {}{missing}; where they are codes, declare the feature Categorical",
+                "{values} {}: {}{missing}; if they are codes, declare the feature Categorical",
                 remedy.what, remedy.remedy
             );
             let message = column.parts.in_file(column.parts.name(part.part), &message);
@@ -203,7 +203,7 @@ impl<'a> Seen<'a> {
             let count = part.spelled();
             let texts = part.listed_spellings();
             let message = format!(
-                "{} values are numbers and {count} are {texts}, which usually means \"missing\": set csv.missing: [{texts}]; where it \
+                "{} values are numbers and {count} are {texts}, which usually means \"missing\": set csv.missing: [{texts}]; if it \
                  is a code, declare the feature Categorical",
                 part.numbers
             );
@@ -252,7 +252,7 @@ impl<'a> SeenPart<'a> {
         self.spellings.iter().map(|(_, count, _)| count).sum()
     }
 
-    /// As YAML has them in a list. They are words of a fixed list, so they may be quoted whatever the source.
+    /// As a YAML list. They are words of a fixed list, so they may be quoted for any source.
     fn listed_spellings(&self) -> String {
         let texts: Vec<String> = self
             .spellings
@@ -262,7 +262,7 @@ impl<'a> SeenPart<'a> {
         texts.join(", ")
     }
 
-    /// What to do where nearly all words are numbers in another notation.
+    /// What to do if nearly all words are numbers in another notation.
     fn remedy(&self, own: Notation) -> Option<Remedy> {
         let look = &self.looked_at;
         if look.numbers == 0 || look.numbers * 10 < look.words * 9 {
@@ -289,7 +289,7 @@ impl<'a> SeenPart<'a> {
             .iter()
             .find(|other| other.thousands.is_some() && other.decimal != first.decimal);
         Some(match (first, thousands) {
-            // Three digits behind each separator: thousands, most probably.
+            // Three digits after each separator: thousands, most probably.
             (Notation { thousands: None, .. }, Some(other)) => Remedy {
                 what: "numbers with a separator",
                 remedy: format!(
@@ -321,7 +321,7 @@ fn of_mark(mark: Mark, notation: Option<&Notation>) -> Remedy {
             "amounts with a currency sign",
             "remove the currency sign in the source",
         ),
-        Mark::Percent => ("numbers with a sign for per cent", "remove \"%\" in the source"),
+        Mark::Percent => ("numbers with a percent sign", "remove \"%\" in the source"),
         Mark::Hexadecimal => (
             "hexadecimal numbers",
             "write them as decimal numbers in the source",

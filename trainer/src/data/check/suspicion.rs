@@ -1,4 +1,4 @@
-//! Columns that are no good features, or are read otherwise than they were meant.
+//! Columns that are poor features, or are not read as they were meant.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ use crate::data::{
 /// With fewer values, words may differ in every row by chance.
 const ENOUGH_VALUES: u64 = 20;
 
-/// Whole numbers that all differ, at least, to look like an identifier: amounts of few rows differ as well.
+/// How many whole numbers that all differ look like an identifier: amounts of few rows differ as well.
 const ENOUGH_NUMBERS: u64 = 50;
 
 /// Numbers that are compared with their 32-bit floats.
@@ -33,7 +33,7 @@ const MAX_LISTED: usize = 4;
 /// Seconds since 1970 of the years 1990 to 2100.
 const SECONDS: std::ops::RangeInclusive<f64> = 631_152_000.0..=4_102_444_800.0;
 
-/// Refuses words that differ in nearly every row: they say nothing of a new row.
+/// Refuses words that differ in nearly every row: they say nothing about a new row.
 pub(super) fn check_identifier(
     column: &Column<'_>,
     seen: &Seen<'_>,
@@ -52,12 +52,12 @@ pub(super) fn check_identifier(
         .unsupported_words()
         .unwrap_or("an identifier; list the column in exclude");
     let message = format!(
-        "{distinct} different words in {present} rows look like {what}; where they are categories, declare the feature Categorical"
+        "{distinct} different words in {present} rows look like {what}; if they are categories, declare the feature Categorical"
     );
     violations.push(violation(column.name, "Identifier", message, distinct, None));
 }
 
-/// How many values differ, and of how many, where nearly all do. More than are read as categories are another violation.
+/// How many values differ, and of how many, if nearly all do. Too many for categories are another violation.
 fn differing(column: &Column<'_>, seen: &Seen<'_>, values: &Values) -> Option<(u64, u64)> {
     let present = column.cells.len() as u64 - seen.missing();
     let distinct = values.count_distinct();
@@ -127,7 +127,7 @@ impl Warnings<'_> {
         });
     }
 
-    /// Words of the data, where they may be quoted.
+    /// Words of the data, if they may be quoted.
     fn list(&self, words: &[(&str, u64)]) -> String {
         if !self.column.parts.may_quote() {
             return format!("{} of the categories", words.len());
@@ -179,7 +179,7 @@ impl Warnings<'_> {
         singles.all(|number| Some(number) == first) && keys.any(|key| Some(key) != first_key)
     }
 
-    /// Its numbers as the source has them, each behind its key.
+    /// Its numbers as in the source, each with its key.
     fn numbers(&self) -> impl Iterator<Item = (u64, f64)> {
         let present = self.column.present();
         present.filter_map(|(place, cell)| {
@@ -208,7 +208,7 @@ impl Warnings<'_> {
         spellings.retain(|(word, _)| !is_truth(word));
         if !is_declared && !spellings.is_empty() {
             let message = format!(
-                "{} differ in upper and lower case or blanks only and are categories of their own; write one spelling in the \
+                "{} differ only in case or blanks and are separate categories; write one spelling in the \
                  source, or list the categories of the feature",
                 self.list(&spellings)
             );
@@ -220,7 +220,7 @@ impl Warnings<'_> {
             self.add(WarningRule::Date, seen.words(), message);
         } else if seen.are_sentences() {
             let message = "holds sentences, which are read as categories: another sentence is unknown when serving; exclude it, \
-                           or write what matters of it as columns in the source";
+                           or write what matters in it as columns in the source";
             self.add(WarningRule::FreeText, seen.words(), message);
         }
         let large: Vec<(&str, u64)> = counted
@@ -239,7 +239,7 @@ impl Warnings<'_> {
 
     fn check_numbers(&mut self, seen: &Seen<'_>, values: &Values) {
         if self.rows >= ENOUGH_VALUES && seen.are_row_numbers() {
-            let message = "counts the rows: each value is one more than the one before it; exclude it, as the place of a row \
+            let message = "numbers the rows: each value is one more than the previous one; exclude it, because the position of a row \
                            says nothing about other rows";
             self.add(WarningRule::RowNumber, self.rows, message);
         }
@@ -250,7 +250,7 @@ impl Warnings<'_> {
         };
         let (keys, numbers): (Vec<u64>, Vec<f64>) = self.numbers().take(compared).unzip();
         if numbers.len() as u64 >= ENOUGH_VALUES && numbers.iter().all(|number| is_day(*number)) {
-            let message = "looks like dates (20260105): the difference between two of them is no number of days; write days since a \
+            let message = "looks like dates (20260105): the difference between two of them is not a number of days; write days since a \
                            date in the source, or exclude it";
             self.add(WarningRule::Date, seen.numbers(), message);
         }
@@ -283,7 +283,7 @@ impl Warnings<'_> {
             && !seen.are_row_numbers()
             && numbers.iter().all(|number| number.fract() == 0.0)
         {
-            let message = "has another whole number in every row, as an identifier has: exclude it if it is one, as a new row has a number that \
+            let message = "has a different whole number in every row, like an identifier: exclude it if it is one, because a new row has a number that \
                            no model has seen";
             self.add(WarningRule::Identifier, exact, message);
         }
@@ -297,7 +297,7 @@ fn count_distinct(bits: impl Iterator<Item = u64>) -> u64 {
     bits.len() as u64
 }
 
-/// Words that are equal but for upper and lower case and blanks.
+/// Words that differ only in upper and lower case and blanks.
 fn same_but_for_case<'a>(counted: &[(&'a str, u64)]) -> Vec<(&'a str, u64)> {
     let mut folded: HashMap<String, u32> = HashMap::new();
     for (word, _) in counted {
@@ -308,13 +308,13 @@ fn same_but_for_case<'a>(counted: &[(&'a str, u64)]) -> Vec<(&'a str, u64)> {
     shared.copied().collect()
 }
 
-/// A word without what people write in more than one way.
+/// A word in lower case without blanks.
 pub(super) fn fold(word: &str) -> String {
     let letters = word.chars().filter(|letter| !letter.is_whitespace());
     letters.flat_map(char::to_lowercase).collect()
 }
 
-/// Whether a number is a day of 1900 to 2100 as 20260105.
+/// Whether a number is a day of 1900 to 2100, written like 20260105.
 fn is_day(number: f64) -> bool {
     if number.fract() != 0.0 || !(19_000_101.0..=21_001_231.0).contains(&number) {
         return false;

@@ -1,4 +1,4 @@
-//! What looks wrong with a table as a whole, or with columns that are no features.
+//! What looks wrong with a table as a whole, or with columns that are not features.
 
 use modelward_wire::MESSAGE_LIMIT;
 
@@ -12,19 +12,19 @@ use crate::data::{
     violation::cut,
 };
 
-/// With fewer rows, groups of one row each may be all that there is.
+/// With fewer rows, groups of one row each may be normal.
 const ENOUGH_ROWS: usize = 20;
 
-/// Microseconds of a year. Years, days since 1970 and dates like 20260105 are less as seconds, and hardly any data is of 1970.
+/// Microseconds in a year. Years, days since 1970 and dates like 20260105 are smaller as seconds, and hardly any data is from 1970.
 const YEAR: i64 = 365 * 86_400 * 1_000_000;
 
-/// All of them; they are reported beside the target.
+/// All of them; they are reported with the target.
 pub(super) fn find_table_warnings(parts: &Parts<'_>, columns: &RowColumns) -> Vec<ColumnWarning> {
     let has_wrong_header = |part: &&Part<'_>| {
         part.format.header && !part.table.rows.is_empty() && are_values(&part.table.columns)
     };
     let header = parts.all.iter().find(has_wrong_header).map(|part| {
-        let message = "the names of all columns are numbers: where the first line is a row of data, set csv.header: false and name \
+        let message = "the names of all columns are numbers: if the first line is a row of data, set csv.header: false and name \
                        the columns in csv.columns";
         warning(WarningRule::Header, &parts.in_file(part.name, message), 1)
     });
@@ -50,7 +50,7 @@ fn find_single_rows(groups: &Groups) -> Option<ColumnWarning> {
     let (names, rows) = (groups.names.len(), groups.of_row.len());
     (rows >= ENOUGH_ROWS && names * 10 >= rows * 9).then(|| {
         let message = format!(
-            "validation.groupBy names {:?}, which has {names} different values in {rows} rows: nearly each row is a group of its own, so \
+            "validation.groupBy names {:?}, which has {names} different values in {rows} rows: nearly every row is its own group, so \
              that groups keep no rows together; name the column of the person or thing, or leave groupBy out",
             cut(&groups.column, 60)
         );

@@ -111,8 +111,8 @@ pub(super) fn check_target(
         &target.column,
         "Target",
         |_, count| match count {
-            1 => "1 row misses the target; remove it from the source".to_owned(),
-            _ => format!("{count} rows miss the target; remove them from the source"),
+            1 => "1 row lacks the target; remove it from the source".to_owned(),
+            _ => format!("{count} rows lack the target; remove them from the source"),
         },
     );
     push_unreadable(unreadable, parts, target, &values, violations);
@@ -177,7 +177,7 @@ fn push_unreadable(
     unreadable.push(violations, parts, &target.column, "Target", message);
 }
 
-/// Refuses more than one value beside that of class 1, unless the spec lists them: it may be the same in another spelling.
+/// Refuses more than one value besides that of class 1, unless the spec lists them: it may be the same in another spelling.
 fn check_others(
     parts: &Parts<'_>,
     target: &Target,
@@ -205,7 +205,7 @@ fn check_others(
             let spellings: Vec<String> = spellings.iter().map(|text| format!("{text:?}")).collect();
             let spellings = cut(&spellings.join(", "), 40);
             message = format!(
-                "{spellings} differ from {:?} in case or blanks only; {message}",
+                "{spellings} differ from {:?} only in case or blanks; {message}",
                 cut(equals, 20)
             );
         }
@@ -229,7 +229,7 @@ fn check_classes(
     for (class, count) in [(1, positives), (0, labels.len() - positives)] {
         if count == 0 {
             let message = format!(
-                "every row is of class {}; class 1 is where {}, both classes are needed{}",
+                "every row is of class {}; a row is of class 1 if {}, and both classes are needed{}",
                 1 - class,
                 cut(&rule, 80),
                 list_values(parts, &target.column)
@@ -254,7 +254,7 @@ fn check_classes(
     }
 }
 
-/// The different values of a column with their rows, the commonest first; nothing where there are too many.
+/// The different values of a column with their rows, the commonest first; empty if there are too many.
 pub(super) fn count_values(parts: &Parts<'_>, column: &str) -> Vec<(String, u64)> {
     let mut values = Values::default();
     let cells = parts.cells(column);
@@ -275,7 +275,7 @@ pub(super) fn count_values(parts: &Parts<'_>, column: &str) -> Vec<(String, u64)
     counts
 }
 
-/// The class that a cell of the target says, `None` where it cannot be read.
+/// The class that a cell of the target has, `None` if it cannot be read.
 pub fn class_of(target: &Target, cell: &str, notation: Notation) -> Option<bool> {
     Rule::of(target).class(cell, notation)
 }
@@ -291,7 +291,7 @@ pub fn too_few_rows(count: usize, folds: usize) -> String {
     format!("{count} {rows}, but {folds} folds need at least {folds}: add rows of that class{or}")
 }
 
-/// The values of a column, where they may be quoted and are few.
+/// The values of a column, if they may be quoted and are few.
 fn list_values(parts: &Parts<'_>, column: &str) -> String {
     let values: BTreeSet<&str> = parts
         .cells(column)
@@ -308,12 +308,12 @@ fn list_values(parts: &Parts<'_>, column: &str) -> String {
     format!("; the column's values are {}", quoted.join(", "))
 }
 
-/// How a target's cell says its class.
+/// How a cell of the target is read as a class.
 enum Rule<'t> {
     GreaterThan(f64),
     Equals {
         positive: Cow<'t, str>,
-        /// The values of class 0; every other one where there is none.
+        /// The values of class 0; every other one if this is empty.
         negative: Vec<Cow<'t, str>>,
     },
     ZeroOrOne,
@@ -342,7 +342,7 @@ impl<'t> Rule<'t> {
         }
     }
 
-    /// The class that a cell says, `None` where it cannot be read.
+    /// The class of a cell, `None` if it cannot be read.
     fn class(&self, cell: &str, notation: Notation) -> Option<bool> {
         match self {
             Self::GreaterThan(bound) => notation.number(cell).map(|number| number > *bound),

@@ -132,7 +132,7 @@ fn sum_of(column: &Column<'_>) -> Result<Option<Observed>, Raised> {
     Ok(Some(float(sum(column.present_numbers()?))))
 }
 
-/// A sum with the errors of rounding added up beside it (Neumaier).
+/// A sum that compensates rounding errors (Neumaier).
 fn sum(numbers: impl Iterator<Item = f64>) -> f64 {
     let (mut total, mut rest) = (0.0_f64, 0.0);
     for number in numbers {
@@ -144,17 +144,17 @@ fn sum(numbers: impl Iterator<Item = f64>) -> f64 {
         };
         total = next;
     }
-    // Beyond the doubles the rest is no number.
+    // If the sum overflows, the compensation is not a number.
     if total.is_finite() { total + rest } else { total }
 }
 
-/// The mean; none of no numbers, or of numbers whose sum is beyond the doubles.
+/// The mean; none without numbers, or if their sum overflows.
 pub(super) fn mean(numbers: impl Iterator<Item = f64> + Clone) -> Option<f64> {
     let count = numbers.clone().count();
     Some(sum(numbers) / count as f64).filter(|mean| mean.is_finite())
 }
 
-/// The standard deviation of a sample; none of fewer than two numbers.
+/// The standard deviation of a sample; none for fewer than two numbers.
 pub(super) fn standard_deviation(numbers: impl Iterator<Item = f64> + Clone) -> Option<f64> {
     let count = numbers.clone().count();
     let mean = mean(numbers.clone()).filter(|_| count > 1)?;

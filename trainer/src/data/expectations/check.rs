@@ -37,7 +37,7 @@ fn check_bounds(given: &Expectation, problems: &mut Vec<String>) {
         min.as_ref().zip(max.as_ref()).is_some_and(|(min, max)| min > max)
     };
     if over(&given.min_value, &given.max_value) {
-        problems.push("has a minValue over its maxValue".to_owned());
+        problems.push("has a minValue above its maxValue".to_owned());
     }
     let is_share = |share: &Decimal| (0.0..=1.0).contains(&share.to_f64());
     let shares = [
@@ -46,7 +46,7 @@ fn check_bounds(given: &Expectation, problems: &mut Vec<String>) {
     ];
     for (name, share) in shares {
         if let Some(share) = share.as_ref().filter(|share| !is_share(share)) {
-            problems.push(format!("has {name} {share}, it must be within 0 and 1"));
+            problems.push(format!("has {name} {share}, it must be between 0 and 1"));
         }
     }
     if given
@@ -59,13 +59,13 @@ fn check_bounds(given: &Expectation, problems: &mut Vec<String>) {
     for range in given.quantile_ranges.iter().flatten() {
         if !is_share(&range.quantile) {
             problems.push(format!(
-                "has the quantile {}, it must be within 0 and 1",
+                "has the quantile {}, it must be between 0 and 1",
                 range.quantile
             ));
         }
         if over(&range.min_value, &range.max_value) {
             problems.push(format!(
-                "has a minValue over the maxValue of quantile {}",
+                "has a minValue above the maxValue of quantile {}",
                 range.quantile
             ));
         }

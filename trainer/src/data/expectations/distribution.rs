@@ -71,7 +71,7 @@ impl Evaluate for KlDivergenceToBeLessThan {
     }
 }
 
-/// Of shares that are made to add up to 1.
+/// The divergence of shares that are made to add up to 1.
 fn divergence(observed: &[f64], expected: &[f64]) -> f64 {
     let (all_observed, all_expected) = (observed.iter().sum::<f64>(), expected.iter().sum::<f64>());
     let terms = observed.iter().zip(expected).map(|(observed, expected)| {

@@ -23,7 +23,7 @@ pub(super) struct Found {
     pub(super) unexpected: u64,
     /// The first of them.
     pub(super) first: Option<usize>,
-    /// A sentence's part: what was found.
+    /// What was found, as a part of a sentence.
     pub(super) observed: String,
     /// Different values that are not as expected, in the order of their rows.
     pub(super) examples: Vec<Value>,
@@ -148,7 +148,7 @@ impl Tally {
         found
     }
 
-    /// The result, if every row was judged: it says nothing of missing values.
+    /// The result, if every row was judged: it says nothing about missing values.
     pub(super) fn finish_all(
         self,
         frame: &Frame<'_>,
@@ -230,7 +230,7 @@ fn count_values(values: &[Value]) -> Vec<(Value, usize)> {
     counts
 }
 
-/// Numbers by value, texts by their letters, lists by their first difference; a missing value is the last.
+/// Numbers by value, texts by their letters, lists by their first difference; missing values come last.
 pub(super) fn compare(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {

@@ -40,19 +40,19 @@ pub(super) struct Frame<'a> {
 pub(super) struct Column<'a> {
     pub(super) name: &'a str,
     pub(super) kind: Kind,
-    /// One a row; none where the value is missing.
+    /// One per row; none if the value is missing.
     cells: Vec<Option<&'a str>>,
-    /// One a row, NaN where the value is missing; empty for texts.
+    /// One per row, NaN if the value is missing; empty for texts.
     numbers: Vec<f64>,
 }
 
-/// A value, equal to others as pandas has it: numbers by value, texts by their letters.
+/// A value that is equal to others as in pandas: numbers by value, texts by their letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Key<'a> {
     Missing,
     /// The bits of a number.
     Number(u64),
-    /// A whole number that no double is.
+    /// A whole number that no double represents.
     Whole(i64),
     Text(&'a str),
 }
@@ -155,7 +155,7 @@ pub(super) fn with_tables<'a>(parts: &[Part<'a>], tables: &'a [Cow<'_, Table>]) 
     pairs.map(|(part, table)| Part { table, ..*part }).collect()
 }
 
-// The form of a table is known to these functions alone.
+// Only these functions know the layout of a table.
 
 fn count_rows(table: &Table) -> usize {
     table.rows.len()
@@ -224,13 +224,13 @@ impl<'a> Column<'a> {
         (0..self.len()).filter(|row| !self.is_missing(*row))
     }
 
-    /// A number a row, NaN where it is missing.
+    /// A number per row, NaN if it is missing.
     pub(super) fn numbers(&self) -> Result<&[f64], Raised> {
         if self.is_numeric() {
             Ok(&self.numbers)
         } else {
             Err(Raised(format!(
-                "the column {:?} is not one of numbers",
+                "the column {:?} does not hold numbers",
                 self.name
             )))
         }
@@ -241,10 +241,10 @@ impl<'a> Column<'a> {
         Ok(self.numbers()?.iter().copied().filter(|number| !number.is_nan()))
     }
 
-    /// A text a row: none where it is missing.
+    /// A text per row: none if it is missing.
     pub(super) fn texts(&self) -> Result<&[Option<&'a str>], Raised> {
         if self.is_numeric() {
-            Err(Raised(format!("the column {:?} is not one of texts", self.name)))
+            Err(Raised(format!("the column {:?} does not hold texts", self.name)))
         } else {
             Ok(&self.cells)
         }
@@ -302,7 +302,7 @@ impl<'a> Column<'a> {
 }
 
 fn number_key<'a>(cell: &str, value: f64) -> Key<'a> {
-    // The largest number up to which every whole one is a double.
+    // The largest number up to which every whole number is a double.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     match whole(cell).filter(|_| value.abs() >= EXACT) {
         Some(whole) => Key::Whole(whole),

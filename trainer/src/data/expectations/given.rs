@@ -14,7 +14,7 @@ pub(super) fn mostly(given: &Expectation) -> f64 {
     given.mostly.as_ref().map_or(1.0, Decimal::to_f64)
 }
 
-/// The column that a violation is of; empty if it is of the whole table or of several columns.
+/// The column of a violation; empty if it is about the whole table or several columns.
 pub(super) fn main_column(given: &Expectation) -> &str {
     given
         .column
@@ -23,7 +23,7 @@ pub(super) fn main_column(given: &Expectation) -> &str {
         .unwrap_or_default()
 }
 
-/// The columns, for people.
+/// The columns, for messages.
 pub(super) fn columns(given: &Expectation) -> String {
     if let (Some(a), Some(b)) = (&given.column_a, &given.column_b) {
         return format!("{a}, {b}");
@@ -35,7 +35,7 @@ pub(super) fn columns(given: &Expectation) -> String {
     }
 }
 
-/// The arguments beside the columns of a row, for people: `minValue 0, maxValue 10`. Empty if the type says all.
+/// The arguments besides the columns of a row, for messages: `minValue 0, maxValue 10`. Empty if the type says all.
 pub(super) fn expected(given: &Expectation) -> String {
     let value = serde_json::to_value(given).unwrap_or_default();
     let shown = given
@@ -89,7 +89,7 @@ pub(super) fn kwargs(given: &Expectation, frame: &mut Frame<'_>) -> Map<String, 
     kwargs
 }
 
-/// Whether an argument is set to what it is anyway.
+/// Whether an argument is set to its default.
 fn is_default(given: &Expectation, argument: Argument) -> bool {
     let is = |number: &Option<Decimal>, default: f64| {
         number.as_ref().is_some_and(|number| number.to_f64() == default)

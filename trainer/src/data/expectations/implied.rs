@@ -1,4 +1,4 @@
-//! The expectations that the declared features imply. Their violations have rules of their own (`Range`, `Category`, `Required`,
+//! The expectations that the declared features imply. Their violations have separate rules (`Range`, `Category`, `Required`,
 //! `MissingRatio`); here they are part of the report.
 
 use modelward_crds::{Expectation, ExpectationType, Severity, TrainingSource};
@@ -51,7 +51,7 @@ pub(super) fn of_column(kind: ExpectationType, column: &str) -> Expectation {
     }
 }
 
-/// What the features say of their columns.
+/// What the features require of their columns.
 pub(super) fn expectations(training: &TrainingSource) -> Vec<Expectation> {
     let mut implied = Vec::new();
     for feature in &training.features {

@@ -76,7 +76,7 @@ pub struct Validation {
     pub violations: Vec<Violation>,
     /// Other expectations that are not met.
     pub warnings: Vec<Violation>,
-    /// Expectations that the features imply and that are not met. Violations of rules of their own say the same.
+    /// Expectations that the features imply and that are not met. Violations of separate rules report the same.
     pub implied: Vec<Violation>,
     /// [`VALIDATION`].
     pub json: Vec<u8>,

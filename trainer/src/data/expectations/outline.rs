@@ -1,4 +1,4 @@
-//! What [`VALIDATION`](super::VALIDATION) says, read back: enough for a model card.
+//! The part of [`VALIDATION`](super::VALIDATION) that a model card needs.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ pub struct OutlineResult {
     pub expectation_config: OutlineConfig,
 }
 
-/// What is expected. Values of the data are in the arguments of no expectation, but in those of a spec.
+/// What is expected. The arguments have values from the spec, and none from the data.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct OutlineConfig {
     /// Its name, in snake case.
@@ -37,7 +37,7 @@ pub struct OutlineConfig {
 // === impl OutlineResult ===
 
 impl OutlineResult {
-    /// How many rows are not as expected, and of how many, where it is about rows.
+    /// How many rows are not as expected, and of how many, if it is about rows.
     pub fn unexpected(&self) -> Option<(u64, u64)> {
         let count = |name: &str| self.result.get(name).and_then(Value::as_u64);
         Some((count("unexpected_count")?, count("element_count")?))
@@ -47,7 +47,7 @@ impl OutlineResult {
 // === impl OutlineConfig ===
 
 impl OutlineConfig {
-    /// The columns that it is about, joined by commas; empty where it is about the table.
+    /// The columns that it is about, joined by commas; empty if it is about the table.
     pub fn columns(&self) -> String {
         let named = |name: &str| self.kwargs.get(name).and_then(Value::as_str).map(str::to_owned);
         let listed = self.kwargs.get("column_list").and_then(Value::as_array);

@@ -1,4 +1,4 @@
-//! The results as a page. askama escapes what comes from the data.
+//! The results as an HTML page. askama escapes what comes from the data.
 
 use askama::Template;
 use modelward_crds::TrainingSource;

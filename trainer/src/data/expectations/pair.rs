@@ -61,7 +61,7 @@ impl Evaluate for PairValuesAToBeGreaterThanB {
         if a.is_numeric() != b.is_numeric() {
             // Without a row that has both values there is nothing to compare.
             if a.present().any(|row| !b.is_missing(row)) {
-                let message = format!("{:?} and {:?} are not of one type", a.name, b.name);
+                let message = format!("{:?} and {:?} do not have the same type", a.name, b.name);
                 return Err(Raised(message));
             }
             return Ok(pair.judge(frame, given, ignore, |_| false));

@@ -40,7 +40,7 @@ impl Evaluate for ValueZScoresToBeLessThan {
         let threshold = given.threshold.as_ref().map_or(0.0, Decimal::to_f64);
         let is_expected = |row: usize| {
             let score = (numbers[row] - mean) / deviation;
-            // Where the values do not vary there is no score, and nothing to object to.
+            // If the values do not vary, there is no score, and nothing is unexpected.
             deviation == 0.0
                 || score.is_nan()
                 || if given.double_sided == Some(false) {

@@ -12,7 +12,7 @@ use crate::data::{
 /// The format of the file.
 const FORMAT: u32 = 1;
 
-/// Who asks for an expectation.
+/// Where an expectation comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The list of the spec.
@@ -35,7 +35,7 @@ pub(super) struct Outcome {
 // === impl Outcome ===
 
 impl Outcome {
-    /// What was found, for people. Values are named only where they may be quoted.
+    /// What was found, for messages. Values are named only if they may be quoted.
     pub(super) fn observed(&self, quote: Quote) -> String {
         if let Some(raised) = &self.raised {
             return raised.clone();

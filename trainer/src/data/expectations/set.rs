@@ -26,7 +26,7 @@ pub(super) const NOT_IN_SET: Membership = Membership { wanted: false };
 
 /// The different values of a column and a set.
 pub(super) struct Distinct {
-    /// Whether values beyond the set are unexpected.
+    /// Whether values outside of the set are unexpected.
     only_these: bool,
     /// Whether values of the set that do not occur are missing.
     all_of_these: bool,
@@ -89,7 +89,7 @@ impl Evaluate for Distinct {
             found
                 .result
                 .insert("unexpected_count".into(), unexpected.len().into());
-            observed.push(format!("{} different values beyond the set", unexpected.len()));
+            observed.push(format!("{} different values outside the set", unexpected.len()));
             if frame.quote() == Quote::Yes {
                 let listed = &unexpected[..unexpected.len().min(LISTED)];
                 found

@@ -69,9 +69,9 @@ impl Format {
                 let _ = write!(pattern, "{}", regex::escape(&letter.to_string()));
             }
         }
-        // Two groups of a name are a directive that is there twice, as in Python.
+        // Two groups with the same name are a directive that occurs twice, as in Python.
         let regex = Regex::new(&pattern)
-            .map_err(|_| "strftimeFormat has a directive twice, or two of one meaning".to_owned())?;
+            .map_err(|_| "strftimeFormat has a directive twice, or two with the same meaning".to_owned())?;
         Ok(Self { regex })
     }
 
@@ -118,7 +118,7 @@ fn exists(captures: &Captures<'_>) -> bool {
         && number("second").is_none_or(|second| second < 60)
 }
 
-/// Whether a distance from UTC is below a day, with colons between all of its parts or none.
+/// Whether an offset from UTC is below a day, with colons between all of its parts or none.
 fn is_zone(text: &str) -> bool {
     let hours = text
         .get(1..3)

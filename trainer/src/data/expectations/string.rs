@@ -64,7 +64,7 @@ impl Evaluate for ValuesToMatchStrftimeFormat {
         let format = Format::new(format).map_err(Raised)?;
         let column = frame.column(given.column.as_deref().unwrap_or_default())?;
         let texts = match column.texts() {
-            // A column without values has no type, and nothing to object to.
+            // A column without values has no type, and nothing is unexpected.
             Err(_) if column.present().next().is_none() => &[],
             texts => texts?,
         };

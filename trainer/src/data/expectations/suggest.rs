@@ -1,7 +1,7 @@
 //! Expectations that a reference file meets, wide enough for other rows of the same distribution.
 //!
-//! Of `n` reference rows and as many fresh ones of the same distribution, the number of fresh values beyond the greatest reference
-//! value exceeds `k` with a probability of about `2^-(k+1)`, whatever the distribution. So ranges and sets let [`SPARE`] rows of `n`
+//! For `n` reference rows and as many new ones of the same distribution, the number of new values beyond the greatest reference
+//! value exceeds `k` with a probability of about `2^-(k+1)`, for any distribution. So ranges and sets let [`SPARE`] rows of `n`
 //! be outside, through `mostly`, and ranges are a tenth wider than what was seen.
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,9 +20,9 @@ use crate::data::{
     },
 };
 
-/// So many of the reference's number of rows may be beyond a range or a set.
+/// How many of the reference's rows may be outside of a range or a set.
 const SPARE: f64 = 10.0;
-/// A share below this is no statement.
+/// A share below this says nothing.
 const LEAST_SHARE: f64 = 0.5;
 /// A set has at most this many values, each on average in this many rows.
 const MAX_SET: usize = 20;
@@ -31,7 +31,7 @@ const ROWS_OF_A_VALUE: usize = 10;
 const MAX_VALUE: usize = 128;
 /// Standard errors by which a mean or a share may differ.
 const ERRORS: f64 = 5.0;
-/// Fewer rows than these say nothing of uniqueness.
+/// Fewer rows than these say nothing about uniqueness.
 const LEAST_UNIQUE: usize = 30;
 /// Most columns that a table may have for a set of their names.
 const MAX_COLUMNS: usize = 512;
@@ -113,8 +113,8 @@ fn of_one(column: &Column<'_>, training: &TrainingSource, suggested: &mut Vec<Ex
     }
 }
 
-/// Whether values that all differ are names of rows: texts that are no dates, whole numbers in their order, and what the spec excludes. Measurements
-/// that happen to differ are not.
+/// Whether values that all differ identify rows: texts that are not dates, whole numbers in their order, and what the spec excludes.
+/// Measurements that happen to differ do not.
 fn names_rows(column: &Column<'_>, training: &TrainingSource) -> bool {
     let in_order = || {
         let mut numbers = column.present_numbers().ok()?;
@@ -140,7 +140,7 @@ fn is_set(column: &Column<'_>) -> bool {
     }
 }
 
-/// The share of present values that a range or a set must hold, where `seldom` values were seen once.
+/// The share of present values that a range or a set must hold; `seldom` values were seen once.
 fn spared(present: usize, seldom: usize) -> Option<Decimal> {
     let share = 1.0 - (SPARE + 2.0 * seldom as f64) / present as f64;
     floor(share.max(0.9))
@@ -228,7 +228,7 @@ fn lengths_of(column: &Column<'_>, present: usize) -> Option<Expectation> {
     })
 }
 
-/// An upper bound of a share (Wilson), wide enough for the share of as many fresh rows.
+/// An upper bound of a share (Wilson), wide enough for the share of as many new rows.
 fn upper_share(count: usize, of: usize) -> f64 {
     let (n, z) = (of as f64, ERRORS);
     let share = count as f64 / n;
@@ -262,7 +262,7 @@ pub fn yaml(suggested: &[Expectation]) -> serde_json::Result<String> {
         if expectation.severity != Severity::Critical {
             parts.push(format!("severity: {}", expectation.severity));
         }
-        // JSON is YAML: whatever a column is named, it is read as it was.
+        // JSON is YAML: any name of a column is read back unchanged.
         for argument in expectation.given() {
             parts.push(format!("{argument}: {}", value[argument.as_str()]));
         }

@@ -62,7 +62,7 @@ fn a_violation_says_what_was_expected_and_what_was_observed_and_where() {
             "age: ExpectColumnValuesToBeBetween: 1 of 3 values not as expected, such as 900.0; expected minValue 0, maxValue 120",
             "age: ExpectColumnMeanToBeBetween: mean 327.0; expected maxValue 60",
             "weight: ExpectColumnToExist: there is no such column",
-            "sex: ExpectColumnMeanToBeBetween: the column \"sex\" is not one of numbers; expected maxValue 60",
+            "sex: ExpectColumnMeanToBeBetween: the column \"sex\" does not hold numbers; expected maxValue 60",
         ]
     );
     assert_eq!(found.violations[0].rule, RULE);

@@ -43,7 +43,7 @@ pub(super) enum Unit {
 // === impl Kind ===
 
 impl Kind {
-    /// The kind of a column that is not nested, or what it holds that is not read.
+    /// The kind of a column that is not nested, or what it holds that cannot be read.
     pub(super) fn of(column: &ColumnDescriptor) -> Result<Self, &'static str> {
         use Physical::{BOOLEAN, BYTE_ARRAY, DOUBLE, FIXED_LEN_BYTE_ARRAY, FLOAT, INT32, INT64, INT96};
         let scale = || match usize::try_from(column.type_scale()) {
@@ -130,7 +130,7 @@ pub(super) fn write_double(text: &mut String, value: f64) {
     }
 }
 
-/// A float is one in its text too: `Display` writes 1 for 1.0, and never an exponent, which no category has.
+/// A float stays one as text: `Display` writes 1 for 1.0, and never an exponent, which no category has.
 fn write_fraction(text: &mut String, is_whole: bool) {
     if is_whole {
         text.push_str(".0");
@@ -141,7 +141,7 @@ pub(super) fn write_int96(text: &mut String, value: &Int96) -> Result<(), Unwrit
     write_timestamp(text, value.to_nanos(), Unit::Nano, false)
 }
 
-/// As RFC 3339 has it; without an offset where the file does not say that it is UTC.
+/// As in RFC 3339; without an offset if the file does not say that it is UTC.
 fn write_timestamp(text: &mut String, value: i64, unit: Unit, utc: bool) -> Result<(), Unwritable> {
     let nanos = i128::from(value) * i128::from(unit.nanos());
     let time = Timestamp::from_nanosecond(nanos)?;
@@ -167,7 +167,7 @@ fn write_decimal(text: &mut String, value: i128, scale: usize) {
 }
 
 fn push(text: &mut String, value: impl std::fmt::Display) {
-    // A `String` takes everything.
+    // Writing to a `String` does not fail.
     let _ = write!(text, "{value}");
 }
 
@@ -205,7 +205,7 @@ impl Unit {
     }
 }
 
-/// What a file says that the bits of a column mean, in the new way or the old one.
+/// What the bits of a column mean, in the new or the old annotations of the format.
 enum Meaning {
     Plain,
     Unsigned,

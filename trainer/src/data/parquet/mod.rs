@@ -58,14 +58,14 @@ pub fn is_parquet(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC) || bytes.starts_with(b"PARE") && bytes.ends_with(b"PARE")
 }
 
-/// Reads a table. Of the format, what means "missing", `columns` and `rename` count, and numbers are written as it says.
+/// Reads a table. The format's `missing`, `columns`, `rename` and notation of numbers apply.
 pub(super) fn read(
     content: &Content,
     format: &CsvFormat,
     quote: Quote,
     limit: u64,
 ) -> (Table, Vec<Violation>) {
-    // The library asserts some of what a file should be.
+    // The library has assertions about the file, which may panic.
     let found = catch_unwind(AssertUnwindSafe(|| read_file(content, format, quote, limit)));
     match found.unwrap_or_else(|_| Err(broken(quote, "it is damaged"))) {
         Ok(read) => read,
@@ -76,7 +76,7 @@ pub(super) fn read(
     }
 }
 
-/// Why a file is no table.
+/// Why a file is not a table.
 struct Refused(String);
 
 fn refuse(message: impl Into<String>) -> Refused {
@@ -124,7 +124,7 @@ fn read_file(
         rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
         one_by_one.push(check_group(content, group, quote)?);
     }
-    // A cell takes a byte at least: the delimiter behind it.
+    // A cell takes at least one byte: the delimiter after it.
     if rows.saturating_mul(kinds.len() as u64) > limit {
         return Err(too_large(limit));
     }
@@ -223,7 +223,7 @@ fn kinds(
         let name = || shown(parts.first().map_or("", String::as_str), at, quote);
         if parts.len() != 1 || column.max_rep_level() > 0 || column.max_def_level() > 1 {
             return Err(refuse(format!(
-                "{} is nested (a list, a map or a struct), which is not read; write each part that is needed as a column of its own, \
+                "{} is nested (a list, a map or a struct), which is not read; write each part that is needed as a separate column, \
                  and leave the nested one out of the file",
                 name()
             )));
@@ -250,7 +250,7 @@ fn shown(name: &str, at: usize, quote: Quote) -> String {
     }
 }
 
-/// Checks what reading a file takes, before anything is unpacked; otherwise why it is not read.
+/// Checks how much memory reading a file takes, before anything is unpacked; the error is why it is not read.
 pub(super) fn check_held(content: &Content, metadata: &ParquetMetaData) -> Result<(), String> {
     for group in metadata.row_groups() {
         check_group(content, group, Quote::Yes).map_err(|Refused(why)| why)?;
@@ -258,7 +258,7 @@ pub(super) fn check_held(content: &Content, metadata: &ParquetMetaData) -> Resul
     Ok(())
 }
 
-/// Checks what the rows of a group take, before they are read. Returns which columns are to be read value by value.
+/// Checks how much memory the rows of a group take, before they are read. Returns which columns are to be read value by value.
 fn check_group(content: &Content, group: &RowGroupMetaData, quote: Quote) -> Result<Vec<bool>, Refused> {
     let mut held = 0_u64;
     let mut one_by_one = Vec::new();
@@ -285,7 +285,7 @@ fn check_group(content: &Content, group: &RowGroupMetaData, quote: Quote) -> Res
     }
     if held > MAX_HELD {
         return Err(refuse(format!(
-            "a row group of the Parquet file takes {held} bytes of memory, at most {MAX_HELD} are given to it; write smaller pages (of \
+            "a row group of the Parquet file takes {held} bytes of memory, at most {MAX_HELD} are allowed; write smaller pages (of \
              1 MiB) or fewer columns"
         )));
     }
@@ -391,12 +391,12 @@ impl Column {
     }
 }
 
-/// Where the texts of a column go.
+/// The destination of the texts of a column.
 struct Out<'a> {
     cells: &'a mut Cells,
     /// Bytes that all cells may still take.
     left: &'a mut u64,
-    /// Whether the point of a number is a comma.
+    /// Whether the decimal separator is a comma.
     comma: bool,
 }
 
@@ -421,7 +421,7 @@ impl Out<'_> {
                 let message = "a column has fewer values than rows".to_owned();
                 return Err(Failure::Library(ParquetError::General(message)));
             }
-            // Without levels every value is there.
+            // Without levels no value is missing.
             let optional = !levels.is_empty();
             let mut values = values.iter().take(present);
             for row in 0..read {

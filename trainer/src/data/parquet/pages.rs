@@ -10,7 +10,7 @@ use parquet::{basic::Compression, file::metadata::ColumnChunkMetaData};
 
 use crate::data::content::Content;
 
-/// Structs within structs of a header.
+/// Maximum depth of structs in a header.
 const MAX_DEPTH: u32 = 8;
 
 /// The byte at the end of a struct, where a field would have its type.
@@ -100,7 +100,7 @@ impl Pages {
     }
 }
 
-/// Bytes in the compact protocol. Every function returns `None` where they are none.
+/// Bytes in the compact protocol. Every function returns `None` if they are not valid.
 struct Thrift<'a> {
     bytes: &'a [u8],
 }
@@ -211,7 +211,7 @@ impl Thrift<'_> {
                     15 => self.unsigned()?,
                     size => u64::from(size),
                 };
-                // In a list, a truth value takes a byte; every element takes one at least.
+                // In a list, a truth value takes a byte; every element takes at least one.
                 for _ in 0..size {
                     match byte & 0x0f {
                         1 | 2 => self.pass(1)?,

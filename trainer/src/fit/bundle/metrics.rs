@@ -40,7 +40,7 @@ pub(super) struct MetricsFile<'a> {
     corrected: Option<Corrected>,
     #[serde(skip_serializing_if = "is_true")]
     reproducible: bool,
-    /// How the selected candidate, fitted on all other rows, did on those that were held out.
+    /// How the selected candidate, fitted on all other rows, performed on those that were held out.
     #[serde(skip_serializing_if = "Option::is_none")]
     held_out: Option<HeldOutInfo<'a>>,
     gates: &'a [Gate],
@@ -49,7 +49,7 @@ pub(super) struct MetricsFile<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     custom_trainer: Option<&'a CustomTrainerInfo>,
     candidates: Vec<CandidateInfo<'a>>,
-    /// How much the selected candidate needs each feature.
+    /// The importance of each feature to the selected candidate.
     #[serde(skip_serializing_if = "Option::is_none")]
     importance: Option<&'a Importance>,
     /// Every trial of a search.
@@ -75,7 +75,7 @@ struct TrialInfo<'a> {
     number: usize,
     family: &'static str,
     parameters: &'a Parameters,
-    /// The selecting metric, mean over the folds of the first repeat; none where the trial was not continued or failed.
+    /// The selecting metric, mean over the folds of the first repeat; none if the trial was stopped or failed.
     value: Option<f64>,
     /// The mean of every metric over the same folds, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,7 +109,7 @@ struct CandidateInfo<'a> {
     threshold: &'a Decimal,
     #[serde(skip_serializing_if = "Option::is_none")]
     calibration: Option<&'a Calibration>,
-    /// Of an ensemble.
+    /// The members of an ensemble.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     members: Vec<MemberInfo<'a>>,
     metrics: Vec<MetricInfo>,

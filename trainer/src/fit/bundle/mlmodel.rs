@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use modelward_model::{BUNDLE_FORMAT, BundleInfo, FeatureKind, FeatureSchema, bundle::file};
 
-/// `MLflow`'s description without its clock, run id and uuid, which would make each digest new.
+/// `MLflow`'s description without its time, run id and uuid, which would change the digest every time.
 pub(crate) fn mlmodel<'a>(
     schema: &FeatureSchema,
     info: &BundleInfo,
@@ -22,7 +22,7 @@ pub(crate) fn mlmodel<'a>(
         })
         .collect();
     let outputs = serde_json::json!([{"name": "probability", "type": "double", "required": true}]);
-    // A JSON text is a YAML text: names from the data need no escaping of their own.
+    // A JSON text is a YAML text: names from the data need no further escaping.
     let text = |value: &serde_json::Value| serde_json::to_string(&value.to_string());
     let quoted = |value: &str| serde_json::to_string(value);
     let mut files = String::new();

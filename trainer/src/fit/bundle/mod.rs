@@ -1,4 +1,4 @@
-//! Putting together the files of a bundle.
+//! Assembles the files of a bundle.
 
 mod card;
 mod error;
@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// Rows of the warm-up sample, beside one in which everything that may be missing is.
+/// Rows of the warm-up sample, besides one in which everything that may be missing is missing.
 const WARM_UP_ROWS: usize = 32;
 
 /// Every gate with its outcome, and that of the comparison with the champion.
@@ -117,7 +117,7 @@ pub fn build(
     })
 }
 
-/// The members of an ensemble; none of a single model.
+/// The members of an ensemble; none for a single model.
 fn members_of(candidate: &Candidate) -> Vec<MemberInfo> {
     let members = candidate.members.iter().map(|member| MemberInfo {
         family: member.family.to_owned(),
@@ -126,7 +126,7 @@ fn members_of(candidate: &Candidate) -> Vec<MemberInfo> {
     members.collect()
 }
 
-/// Rows at equal distances over the data, and one that misses everything it may.
+/// Evenly spaced rows of the data, and one in which everything that may be missing is missing.
 pub(crate) fn warm_up_rows(data: &Dataset) -> Vec<Row> {
     let count = WARM_UP_ROWS.min(data.len());
     let mut sample: Vec<Row> = (0..count).map(|at| data.row(at * data.len() / count)).collect();
@@ -142,11 +142,11 @@ pub(crate) fn warm_up_rows(data: &Dataset) -> Vec<Row> {
     sample
 }
 
-/// Repeat, row, and the fold with its score where one tested the row.
+/// Repeat, row, and the fold with its score if one tested the row.
 type Line = (usize, usize, Option<(usize, f64)>);
 
-/// One line a row and repeat, in the order of repeats, then rows. 17 digits name a double exactly. A row that no fold tested has one line, without
-/// fold and score: a later comparison needs to know that the model was fitted on it.
+/// One line per row and repeat, in the order of repeats, then rows. 17 digits name a double exactly. A row that no fold tested has one
+/// line, without fold and score: a later comparison needs to know that the model was fitted on it.
 fn out_of_fold(snapshot: &Snapshot, candidate: &Candidate) -> String {
     let data = &snapshot.data;
     let mut scores: Vec<Line> = candidate

@@ -7,10 +7,10 @@ use crate::fit::{compare::tally::Tally, folds::SplitMix64};
 /// Draws of the bootstrap.
 pub const RESAMPLES: usize = 2_000;
 
-/// Of so many draws, the 5% percentile is the one of this index.
+/// The index of the 5th percentile of this many draws.
 const LOWER: usize = RESAMPLES / 20 - 1;
 
-/// The lower bound of challenger minus champion, more being better.
+/// The lower bound of challenger minus champion; higher is better.
 pub(super) fn lower_bound(tallies: &[Tally; 2], labels: &[bool], metric: MetricName, seed: u64) -> f64 {
     let [champion, challenger] = tallies;
     let mut random = SplitMix64::new(seed);

@@ -1,4 +1,4 @@
-//! What the bundle of the champion says of the rows.
+//! What the bundle of the champion says about the rows.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,22 +21,22 @@ struct Line {
     row: u64,
     row_hash: String,
     repeat: usize,
-    /// None of a row that no fold tested.
+    /// None for a row that no fold tested.
     score: Option<f64>,
 }
 
-/// What the champion's bundle keeps of the rows of one hash that it was trained on.
+/// What the champion's bundle keeps about the rows of one hash that it was trained on.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// How many rows they are.
     pub(super) rows: usize,
-    /// The scores of the first of them that was tested, by models that had not seen it, in the order of repeats; none where none of them was.
+    /// The scores of the first of them that was tested, by models that had not seen it, in the order of repeats; empty if none was.
     pub(super) scores: Vec<f64>,
     /// The first of them, as the champion's file numbers rows.
     pub(super) first: u64,
 }
 
-/// The champion's bundle, and what it keeps of each row that it was trained on, by hash.
+/// The champion's bundle, and what it keeps about each row that it was trained on, by hash.
 pub(super) struct Opened {
     pub(super) version: String,
     pub(super) bundle: Bundle,
@@ -86,7 +86,7 @@ impl Opened {
     }
 }
 
-/// What the champion's bundle keeps of each row that it was trained on, by hash.
+/// What the champion's bundle keeps about each row that it was trained on, by hash.
 fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Known>, String> {
     let text = |error: FilesError| error.to_string();
     let bytes = VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle)
@@ -103,7 +103,7 @@ fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Known>, St
             first: line.row,
             ..Known::default()
         });
-        // Each row has one line a repeat.
+        // Each row has one line per repeat.
         if line.repeat == 0 {
             of_hash.rows += 1;
         }

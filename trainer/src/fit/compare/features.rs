@@ -1,7 +1,7 @@
 //! Whether data has the features of a version that is to be retrained on it.
 //!
-//! A version that an action makes answers the same requests as the one before it. So the data must give it the same features, of the
-//! same kinds; which of two files is the better one is for a person to decide, before an approval.
+//! A version that an action creates answers the same requests as the one before it. So the data must give it the same features, of the
+//! same kinds; a user has to decide which of two files is better, before an approval.
 
 use std::path::Path;
 
@@ -45,8 +45,8 @@ fn find_differences(version: &str, known: &FeatureSchema, found: &FeatureSchema)
             Some(other) if kind_of(&other) != kind_of(feature) => add(
                 name,
                 format!(
-                    "{version} takes this feature as {}, and the data has it as {}; repair the source, or declare its kind in a new \
-                     version of your own",
+                    "{version} takes this feature as {}, and the data has it as {}; correct the source, or declare its kind in a \
+                     version that you create",
                     kind_of(feature),
                     kind_of(&other)
                 ),
@@ -57,7 +57,7 @@ fn find_differences(version: &str, known: &FeatureSchema, found: &FeatureSchema)
     for feature in &found.features {
         if find(known, &feature.name).is_none() {
             let message = format!(
-                "the data has this column, and {version} does not take it as a feature; remove the column, or create a new version of your own \
+                "the data has this column, and {version} does not take it as a feature; remove the column, or create a new version \
                  that takes it"
             );
             add(&feature.name, message);

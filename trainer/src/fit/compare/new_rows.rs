@@ -17,15 +17,15 @@ use crate::{
     },
 };
 
-/// Where a row has as many equals as these on average, being equal says nothing of whether a row is known.
+/// If rows have this many equals on average, an equal row does not show whether a row is known.
 const MOST_ALIKE: usize = 4;
 
-/// Distinguishes new rows from known ones, row by row: of equal rows as many are new as there are more than the champion was trained on.
+/// Distinguishes new rows from known ones, row by row: of equal rows, as many are new as there are more than the champion was trained on.
 pub(super) struct Seen<'a> {
     known: &'a HashMap<String, Known>,
     /// How many rows of a hash there are in this file.
     here: HashMap<String, usize>,
-    /// The most that one file had, where that is more than are known.
+    /// The most that one file had, if that is more than are known.
     most: HashMap<String, usize>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// Whether the next row is new. A further patient with the same values is.
+    /// Whether the next row is new. Another patient with the same values is.
     pub(super) fn is_new(&mut self, hash: &str) -> bool {
         let here = self.here.entry(hash.to_owned()).or_default();
         *here += 1;
@@ -53,13 +53,13 @@ impl<'a> Seen<'a> {
         true
     }
 
-    /// What another file has again is the same row.
+    /// A row that another file has again is the same row.
     pub(super) fn next_file(&mut self) {
         self.here.clear();
     }
 }
 
-/// How many rows are new of a snapshot whose files have so many rows each, in the order of the data. The champion's bundle is in `dir`.
+/// How many rows of a snapshot are new; its files have this many rows each, in the order of the data. The champion's bundle is in `dir`.
 pub fn count_new_rows(
     dir: &Path,
     champion: &Champion,

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// The champion, with what it says of the rows.
+/// The champion, with its scores of the rows.
 #[derive(Clone, Debug)]
 pub struct Opponent {
     champion: Champion,
@@ -35,7 +35,7 @@ pub struct Opponent {
 // === impl Opponent ===
 
 impl Opponent {
-    /// Reads the champion's bundle in `dir` and what it says of these rows, which come from files of so many rows each.
+    /// Reads the champion's bundle in `dir` and its scores of these rows, which come from files of this many rows each.
     pub fn open(
         dir: &Path,
         champion: &Champion,
@@ -94,7 +94,7 @@ impl Opponent {
         })
     }
 
-    /// A champion that gives these scores to the rows, one a row, and was trained on none of them.
+    /// A champion that gives these scores to the rows, one per row, and was trained on none of them.
     pub fn of_scores(champion: Champion, threshold: f64, scores: Vec<f64>) -> Self {
         Self {
             champion,
@@ -188,7 +188,7 @@ pub(super) fn reaches(difference: &Decimal, margin: &Decimal) -> bool {
         .is_ok_and(|least| *difference >= least)
 }
 
-/// Which draws these rows have; the folds of no repeat have the same.
+/// The random stream for these rows; no repeat of the folds has the same.
 fn stream(rows: ComparedRows) -> u64 {
     match rows {
         ComparedRows::All => 1_001,

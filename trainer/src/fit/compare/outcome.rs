@@ -1,11 +1,11 @@
-//! What came of comparing.
+//! The outcome of a comparison.
 
 use modelward_wire::{ComparedRows, Decimal, Digest, GateBound, GateResult};
 use serde::Serialize;
 
 use crate::fit::metrics::four_places;
 
-/// What came of comparing.
+/// The outcome of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Comparison {
@@ -25,7 +25,7 @@ pub struct Comparison {
     pub on: Vec<Outcome>,
 }
 
-/// What came of comparing on some rows.
+/// The outcome of a comparison on some rows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Outcome {
@@ -39,19 +39,19 @@ pub struct Outcome {
     pub challenger: f64,
     /// On how many of them the two answer with different classes; the mean over the repeats, rounded down.
     pub differing: usize,
-    /// Whether they can tell.
+    /// Whether they are enough evidence.
     pub evidence: Evidence,
-    /// The lower bound of the difference, more being better; rounded as it is gated.
+    /// The lower bound of the difference; higher is better. Rounded as it is gated.
     pub lower_bound: Decimal,
-    /// Whether they can tell, and the bound is at or above minus the margin.
+    /// Whether they are enough evidence, and the bound is at or above minus the margin.
     pub passed: bool,
 }
 
-/// Whether rows can tell that a challenger is not worse. By one row, or by rows on which both answer alike, every challenger is as
-/// good: the bootstrap of them has no spread.
+/// Whether rows are enough evidence that a challenger is not worse. On one row, or on rows on which both answer alike, every challenger
+/// is as good: their bootstrap has no spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Evidence {
-    /// They can.
+    /// They are.
     Enough,
     /// There are too few of them, or too few on which the two differ.
     NotEnough,
@@ -65,7 +65,7 @@ pub const LEAST_DIFFERING: usize = 10;
 // === impl Evidence ===
 
 impl Evidence {
-    /// All rows together have no least number: the new ones among them have.
+    /// There is no minimum for all rows together, only for the new ones among them.
     pub(super) const fn of(rows: ComparedRows, count: usize, differing: usize) -> Self {
         match rows {
             ComparedRows::New if count < LEAST_NEW_ROWS || differing < LEAST_DIFFERING => Self::NotEnough,
@@ -92,7 +92,7 @@ impl Comparison {
         self.on.iter().map(gate).collect()
     }
 
-    /// What failed, in words.
+    /// A message for each part that failed.
     pub fn failed(&self) -> impl Iterator<Item = String> {
         self.on.iter().filter(|outcome| !outcome.passed).map(|outcome| {
             let count = outcome.count;
@@ -102,8 +102,8 @@ impl Comparison {
             };
             if outcome.evidence == Evidence::NotEnough {
                 return format!(
-                    "there is not enough to compare with {} on: {count} new rows, and the two differ on {} of them; it takes \
-                     {LEAST_NEW_ROWS} and {LEAST_DIFFERING}: add new rows",
+                    "there are not enough rows to compare with {}: {count} new rows, and the two differ on {} of them; at least \
+                     {LEAST_NEW_ROWS} and {LEAST_DIFFERING} are needed: add new rows",
                     self.version, outcome.differing
                 );
             }
@@ -119,7 +119,7 @@ impl Comparison {
         })
     }
 
-    /// What passed, in words.
+    /// A message for what passed.
     pub fn passed(&self) -> String {
         let bounds = self.on.iter().map(|outcome| {
             let bound = four_places(outcome.lower_bound.to_f64());

@@ -1,4 +1,4 @@
-//! A metric of one model, where each row is there so many times.
+//! A metric of one model on rows that occur any number of times.
 
 use modelward_crds::MetricName;
 use modelward_model::math::ln;
@@ -11,7 +11,7 @@ use crate::{
     ranking::Ranking,
 };
 
-/// Scores that are ranked a draw, at most: of larger data, the first repeats alone have their area under the curve.
+/// The most scores that are ranked per draw: for larger data, the area under the curve is that of the first repeats.
 const RANKED: usize = 2_000_000;
 
 /// The scores of one model.
@@ -25,7 +25,7 @@ pub(crate) struct Scores {
 
 /// What a metric needs to know of one model's scores, so that a draw costs one pass over the rows.
 pub(crate) enum Tally {
-    /// How many of the repeats call each row 1, and how many repeats there are.
+    /// How many of the repeats predict class 1 for each row, and how many repeats there are.
     Called(Vec<u64>, u64),
     /// The mean loss of each row.
     Losses(Vec<f64>),
@@ -51,7 +51,7 @@ impl Scores {
         Self::of_repeats(rows, candidate, count.unwrap_or(0))
     }
 
-    /// Those of the first repeat alone.
+    /// Only those of the first repeat.
     pub(crate) fn of_first_repeat(rows: usize, candidate: &Candidate) -> Self {
         Self::of_repeats(rows, candidate, 1)
     }
@@ -113,7 +113,7 @@ impl Tally {
         }
     }
 
-    /// The metric where each row is there so many times.
+    /// The metric if each row occurs this many times.
     pub(crate) fn value(&self, metric: MetricName, labels: &[bool], times: &[u64]) -> f64 {
         match self {
             Self::Called(called, repeats) => {

@@ -23,7 +23,7 @@ impl<'a> Clock<'a> {
         }
     }
 
-    /// Goes on where an earlier Job was after this time. Taking over what it found does not count a second time.
+    /// Continues after this time of an earlier Job. Reusing what it found does not count a second time.
     pub(super) fn resume(&mut self, earlier: Duration) {
         (self.earlier, self.since) = (earlier, (self.now)());
     }

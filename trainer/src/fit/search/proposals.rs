@@ -19,7 +19,7 @@ pub(super) struct Proposals {
     pub(super) family: Arc<dyn TrainableFamily>,
     pub(super) dimensions: Vec<(Dimension, TpeOptimizer)>,
     pub(super) best: Option<Best>,
-    /// The second best trial; kept where an ensemble may have it as a member.
+    /// The second best trial; kept if an ensemble may have it as a member.
     pub(super) second: Option<Best>,
     keeps_second: bool,
     pub(super) tried: usize,
@@ -84,7 +84,7 @@ pub(super) fn best_worth(families: &[Proposals]) -> Vec<f64> {
     best.map(|best| best.worth.clone()).unwrap_or_default()
 }
 
-/// What a proposal cost: less is better. One that was not continued costs what its folds so far say, by the metric that prunes.
+/// The loss of a proposal: lower is better. That of one that was not continued comes from its folds so far, by the metric that prunes.
 pub(super) fn loss_of(value: Option<f64>, worth: &[f64], by: MetricName) -> f64 {
     match value {
         Some(value) if by.higher_is_better() => -value,

@@ -204,7 +204,7 @@ async fn a_model_that_is_code_is_refused_with_its_flavor_and_what_to_log_instead
     let found = elsewhere.refusal().await;
     assert!(
         found.contains(
-            "are at s3://bucket/0/models/m-1/artifacts, and the MLflow server does not give them out"
+            "are at s3://bucket/0/models/m-1/artifacts, and the MLflow server does not serve them"
         ),
         "{found}"
     );
@@ -224,7 +224,7 @@ async fn an_absent_alias_model_or_secret_is_waited_for() {
     let anywhere = Reach::anywhere;
     let found = ask(named(&uri, "my heart", "none"), anywhere()).await;
     assert!(
-        found.contains("400 Bad Request to the question for the alias none of the registered model my heart"),
+        found.contains("400 Bad Request to the request for the alias none of the registered model my heart"),
         "{found}"
     );
     let found = ask(named(&uri, "lungs", "champion"), anywhere()).await;

@@ -124,7 +124,7 @@ pub(in crate::action) fn accepted_window(
         return Err(Outcome::fails(
             Reason::WindowNotAcceptable,
             format!(
-                "{} is a report on {}, which is no version of this model: accept a window of the model's own traffic",
+                "{} is a report on {}, which is not a version of this model: accept a window of the model's own traffic",
                 report.name, found.spec.version
             ),
         ));

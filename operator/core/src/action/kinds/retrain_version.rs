@@ -23,7 +23,7 @@ use crate::{
 
 /// The version that this action created.
 ///
-/// `spec.provenance` is no proof. A version belongs to this action if its uid was recorded at its creation or, if the process ended
+/// `spec.provenance` proves nothing. A version belongs to this action if its uid was recorded at its creation or, if the process ended
 /// before that, if the operator created it and its whole spec equals the one that would be created now.
 pub(in crate::action) fn made<'a>(
     case: &Case<'a>,

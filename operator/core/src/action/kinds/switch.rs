@@ -303,7 +303,7 @@ fn conclusive<'a>(
         }
         match status.verdict? {
             DriftVerdict::InsufficientData => None,
-            // A window may drift by its traffic or its refused rows without rows enough to say that its values do not.
+            // A window may drift by its traffic or its refused rows without enough rows to show that its values do not.
             DriftVerdict::Drift if status.only(&DriftAspect::NOT_OF_VALUES) => {
                 let version = routes::by_uid(&case.world.versions, &planned.uid)?;
                 let rows = status

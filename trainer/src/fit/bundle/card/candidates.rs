@@ -1,4 +1,4 @@
-//! What the card says of the candidates, the trials and the gates.
+//! What the card says about the candidates, the trials and the gates.
 
 use modelward_crds::{Gate, MetricName};
 use modelward_wire::{GateBound, GateResult};
@@ -49,7 +49,7 @@ pub(super) struct CardParameter {
     pub(super) cells: Vec<CardCell>,
 }
 
-/// What came of the trials of a family.
+/// The trials of a family.
 pub(super) struct CardTrials {
     pub(super) family: &'static str,
     pub(super) count: usize,
@@ -128,7 +128,7 @@ impl CardMetric {
 }
 
 const fn better(metric: MetricName) -> &'static str {
-    if metric.higher_is_better() { "more" } else { "less" }
+    if metric.higher_is_better() { "higher" } else { "lower" }
 }
 
 /// The members of an ensemble with their shares of the vote.
@@ -169,7 +169,7 @@ fn parameters(candidates: &[Candidate], selected: usize) -> Vec<CardParameter> {
     names.into_iter().map(row).collect()
 }
 
-/// A number with more digits than a reader needs is cut; metrics.json has all.
+/// Cuts digits that a reader does not need; metrics.json has all.
 fn shorten_number(text: &str) -> String {
     const MOST: usize = 8;
     match text.parse::<f64>() {

@@ -1,4 +1,4 @@
-//! What the card says of the data.
+//! What the card says about the data.
 
 use modelward_model::{FeatureKind, TransformFile};
 use modelward_wire::{SourceRecord, Word as _};
@@ -50,7 +50,7 @@ pub(super) struct Unmet<'a> {
     pub(super) kind: &'a str,
     pub(super) columns: String,
     pub(super) severity: &'a str,
-    /// Rows that are not as expected, of how many; empty where it is not about rows.
+    /// Rows that are not as expected, of how many; empty if it is not about rows.
     pub(super) found: String,
 }
 
@@ -149,7 +149,7 @@ fn expectations(snapshot: &Snapshot) -> Option<Expectations<'_>> {
     })
 }
 
-/// A number as it is in single precision, in which numbers are read: its other digits say nothing.
+/// A number in single precision, in which numbers are read: further digits mean nothing.
 fn single(text: &str) -> String {
     text.parse::<f32>()
         .map_or_else(|_| text.to_owned(), |number| number.to_string())

@@ -37,7 +37,7 @@ use crate::{
     },
 };
 
-/// The page for people. askama escapes what comes from the data; the figures escape their own texts.
+/// The page. askama escapes what comes from the data; the figures escape their own texts.
 #[derive(Template)]
 #[template(path = "model-card.html")]
 struct Card<'a> {
@@ -65,7 +65,7 @@ struct Card<'a> {
     figures: Figures,
     importance: Option<&'a Importance>,
     importance_shown: usize,
-    /// Whether anything stands for the missing values of a feature.
+    /// Whether missing values of any feature are imputed.
     imputes: bool,
     report: &'a ModelReport,
     transforms: Vec<CardTransform<'a>>,
@@ -186,12 +186,12 @@ fn describe_calibration(method: CalibrationMethod, candidate: &Candidate) -> Str
 
 fn describe_weighting(weighting: Weighting) -> String {
     match weighting {
-        Weighting::Equal => "All rows count the same in the fits.".to_owned(),
+        Weighting::Equal => "All rows have the same weight in the fits.".to_owned(),
         Weighting::Balanced => {
-            "Both classes count the same in the fits, so that probabilities are not those of the data unless they are calibrated.".to_owned()
+            "Both classes have the same weight in the fits, so probabilities do not match the data unless they are calibrated.".to_owned()
         }
         Weighting::Positive(times) => format!(
-            "A row of class 1 counts {times} times in the fits, so that probabilities are not those of the data unless they are calibrated."
+            "A row of class 1 counts {times} times in the fits, so probabilities do not match the data unless they are calibrated."
         ),
     }
 }
@@ -199,7 +199,7 @@ fn describe_weighting(weighting: Weighting) -> String {
 // === impl Figures ===
 
 impl Figures {
-    /// With how many of the rows are of each class.
+    /// With the number of rows of each class.
     fn of(trained: &Trained, labels: &[bool]) -> (Self, [usize; 2]) {
         let candidates: Vec<Scored> = trained
             .candidates

@@ -61,7 +61,7 @@ impl Scored {
         called.into_iter().map(point).collect()
     }
 
-    /// Recalls with precisions. Of no rows there is no precision, so the first is that of the greatest score.
+    /// Recalls with precisions. Without rows there is no precision, so the first is that of the greatest score.
     pub(super) fn precision_recall(&self) -> Vec<(f64, f64)> {
         let ones = self.positives().max(1) as f64;
         let called = self.ranking.called(&self.labels);

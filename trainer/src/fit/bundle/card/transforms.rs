@@ -1,4 +1,4 @@
-//! What the card says of the declared transforms.
+//! What the card says about the declared transforms.
 
 use modelward_model::{
     TransformFile,
@@ -79,7 +79,7 @@ fn describe(fitted: &Fitted) -> (&'static str, String) {
     }
 }
 
-/// A number with the digits of single precision: what is computed with it has no more.
+/// A number with the digits of single precision: computations have no more.
 fn short(number: f64) -> String {
     (number as f32).to_string()
 }

@@ -17,13 +17,13 @@ const MICROSECONDS: i64 = 1_000_000;
 
 /// The sentences, and the words in others.
 pub(super) struct Words {
-    /// On which rows the metrics are measured, behind the name of a metric.
+    /// On which rows the metrics are measured, after the name of a metric.
     pub(super) measured: &'static str,
     /// What the rows are cut into to be measured: one, and several.
     pub(super) part: (&'static str, &'static str),
     /// What the values in the table of metrics are.
     pub(super) means: String,
-    /// Why the candidate was selected; none where an image left the only one.
+    /// Why the candidate was selected; none if a custom trainer left the only one.
     pub(super) selection: Option<String>,
     /// Which rows the scores in the figures are of.
     pub(super) figures: String,
@@ -31,7 +31,7 @@ pub(super) struct Words {
     pub(super) threshold: String,
     /// How the threshold weighs what wrong answers cost.
     pub(super) costs: String,
-    /// Where features were shuffled, after how often.
+    /// Where features were shuffled, after the number of shuffles.
     pub(super) shuffled_in: String,
     /// What the metrics do not say.
     pub(super) unknown: &'static str,
@@ -40,7 +40,7 @@ pub(super) struct Words {
 // === impl Words ===
 
 impl Words {
-    /// Of a model that was measured on so many rows.
+    /// For a model that was measured on this many rows.
     pub(super) fn new(plan: &Plan, columns: &RowColumns, trained: &Trained, rows: usize) -> Self {
         let is_in_time = matches!(plan.split_by, SplitBy::Time { .. });
         let part = match plan.split_by {
@@ -63,7 +63,7 @@ impl Words {
             costs: describe_costs(&plan.threshold),
             shuffled_in: describe_shuffled(plan, part, trained),
             unknown: if is_in_time {
-                "The rows that were measured are later than those that the scoring model was fitted on. How it does after the last of them, and in other \
+                "The rows that were measured are later than those that the scoring model was fitted on. Its performance after the last of them, and in other \
                  populations, is not known."
             } else {
                 "They say nothing about other populations or later times."

@@ -1,4 +1,4 @@
-//! How often the class is 1 where the model says so much, and how often it says it.
+//! The share of class 1 by predicted probability, and the distribution of the probabilities.
 
 use super::plot::Plot;
 use crate::fit::bundle::card::scored::Scored;
@@ -41,7 +41,7 @@ pub(in super::super) fn calibration(scored: &Scored) -> String {
         "curve strong f0",
         &format!("points: about {rows} rows each, with 95% intervals"),
     );
-    plot.explain("guess", "as often as the model says");
+    plot.explain("guess", "perfect calibration");
     plot.explain("block f0", "bars: rows of class 1 by probability");
     plot.explain("block f1", "bars: rows of class 0");
     plot.finish("calibration")

@@ -1,4 +1,4 @@
-//! How many rows of each class are answered with each class.
+//! The confusion matrix: rows by true and predicted class.
 
 use super::svg::{Anchor, Svg};
 use crate::fit::metrics::Confusion;
@@ -15,8 +15,8 @@ pub(in super::super) fn confusion(counts: Confusion) -> String {
         false_negatives,
     } = counts;
     let description = format!(
-        "Of class 0, {true_negatives} rows are answered with 0 and {false_positives} with 1; of class 1, {false_negatives} with 0 and \
-         {true_positives} with 1."
+        "Of class 0, {true_negatives} rows are predicted as 0 and {false_positives} as 1; of class 1, {false_negatives} as 0 and \
+         {true_positives} as 1."
     );
     let mut svg = Svg::new(
         LEFT + 2.0 * CELL.0 + 8.0,
@@ -69,12 +69,12 @@ pub(in super::super) fn confusion(counts: Confusion) -> String {
     svg.text(
         (LEFT + CELL.0 / 2.0, TOP - 10.0),
         Anchor::Middle,
-        "answered with 0",
+        "predicted as 0",
     );
     svg.text(
         (LEFT + CELL.0 * 1.5, TOP - 10.0),
         Anchor::Middle,
-        "answered with 1",
+        "predicted as 1",
     );
     svg.finish("confusion")
 }

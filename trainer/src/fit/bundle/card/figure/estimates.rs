@@ -12,7 +12,7 @@ const WIDTH: f64 = 400.0;
 const TOP: f64 = 26.0;
 const LINE: f64 = 24.0;
 
-/// Distances of the marks of an axis, the greatest first, with the places behind their points.
+/// Distances of the marks of an axis, the greatest first, with their decimal places.
 const STEPS: [(f64, usize); 15] = [
     (10.0, 0),
     (5.0, 0),
@@ -31,7 +31,7 @@ const STEPS: [(f64, usize); 15] = [
     (0.000_2, 4),
 ];
 
-/// The figure of one metric; `heading` says whether more is better.
+/// The figure of one metric; `heading` says whether higher is better.
 pub(in super::super) fn estimates(
     key: &str,
     heading: &str,
@@ -76,7 +76,7 @@ pub(in super::super) fn estimates(
     svg.finish(key)
 }
 
-/// Round numbers between two ends, two at least where the ends are apart.
+/// Round numbers between two ends, at least two if the ends differ.
 fn marks(low: f64, high: f64) -> Vec<(f64, String)> {
     let between = |(step, places): (f64, usize)| {
         let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);

@@ -37,7 +37,7 @@ pub(in super::super) fn importance(importance: &Importance) -> String {
         format!(" The most important one is {}, {:.4}.", of.name, of.mean)
     });
     let description = format!(
-        "The mean fall of the area under the ROC curve where the values of a feature are shuffled, for {} features.{most}",
+        "The mean decrease of the area under the ROC curve when the values of a feature are shuffled, for {} features.{most}",
         ranked.len()
     );
     let bottom = TOP + LINE * ranked.len() as f64;
@@ -55,7 +55,7 @@ pub(in super::super) fn importance(importance: &Importance) -> String {
     svg.text(
         (left + side / 2.0, bottom + 18.0),
         Anchor::Middle,
-        "fall of the area under the ROC curve",
+        "decrease of the area under the ROC curve",
     );
     svg.finish("importance")
 }

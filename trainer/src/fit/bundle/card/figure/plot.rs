@@ -25,7 +25,7 @@ pub(super) struct Plot {
 // === impl Plot ===
 
 impl Plot {
-    /// Axes with these labels, room below them for so many lines of a legend and so many pixels of other things.
+    /// Axes with these labels, room below them for this many lines of a legend and this many pixels of other things.
     pub(super) fn new(
         title: &str,
         description: &str,

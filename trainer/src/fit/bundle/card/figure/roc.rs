@@ -17,8 +17,8 @@ pub(in super::super) fn roc(candidates: &[Scored], selected: usize) -> String {
         rate(counts.true_positives, winner.positives()),
     );
     let description = format!(
-        "True positive rate against false positive rate. The area under the curve of {} is {:.3}. At the threshold {:.3} of class 0 and \
-         {:.3} of class 1 are answered with 1.",
+        "True positive rate against false positive rate. The area under the curve of {} is {:.3}. At the threshold, {:.3} of class 0 and \
+         {:.3} of class 1 are predicted as 1.",
         winner.family,
         area(winner),
         answered.0,

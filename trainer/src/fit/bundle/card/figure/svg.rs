@@ -12,7 +12,7 @@ pub(super) struct Svg {
     body: String,
 }
 
-/// Where a text is, seen from its point.
+/// The position of a text relative to its point.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Anchor {
     Start,
@@ -101,7 +101,7 @@ impl Svg {
         );
     }
 
-    /// A text of at most so many characters; the whole of it is shown where the pointer rests on it.
+    /// A text of at most `most` characters; a tooltip shows the whole text.
     pub(super) fn label(&mut self, at: (f64, f64), anchor: Anchor, most: usize, text: &str) {
         let (x, y, anchor, short) = (number(at.0), number(at.1), anchor.as_str(), shorten(text, most));
         let whole = if short == text {
