@@ -64,7 +64,8 @@ pub(super) async fn read(uri: &str, access: &Access, fetch: &Fetch) -> Result<Ve
     };
     let (scheme, rest) = uri.split_once("://").unwrap_or_default();
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-    let key = Path::from_url_path(key).map_err(|_| refused("the key of the object is not valid".to_owned()))?;
+    let key =
+        Path::from_url_path(key).map_err(|_| refused("the key of the object is not valid".to_owned()))?;
     // A user outside of a cluster has no Secret, but their own credentials.
     let lacks_secret = !access.is_given && (fetch.reach.is_job() || access.settings.is_empty());
     if let (Some(secret), true) = (&access.secret, lacks_secret) {

@@ -282,9 +282,8 @@ fn without_first(rows: &Rows) -> Rows {
 
 /// The violation of a file that has more rows than are read.
 pub(super) fn too_many_rows() -> Violation {
-    let message = format!(
-        "the file has more than {MAX_ROWS} rows, the most that are read; take a sample of them"
-    );
+    let message =
+        format!("the file has more than {MAX_ROWS} rows, the most that are read; take a sample of them");
     violation("", "TooManyRows", message, 1, None)
 }
 

@@ -203,9 +203,8 @@ async fn a_model_that_is_code_is_refused_with_its_flavor_and_what_to_log_instead
     elsewhere.place = "s3://bucket/0/models/m-1/artifacts";
     let found = elsewhere.refusal().await;
     assert!(
-        found.contains(
-            "are at s3://bucket/0/models/m-1/artifacts, and the MLflow server does not serve them"
-        ),
+        found
+            .contains("are at s3://bucket/0/models/m-1/artifacts, and the MLflow server does not serve them"),
         "{found}"
     );
 }

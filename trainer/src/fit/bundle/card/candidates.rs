@@ -128,7 +128,11 @@ impl CardMetric {
 }
 
 const fn better(metric: MetricName) -> &'static str {
-    if metric.higher_is_better() { "higher" } else { "lower" }
+    if metric.higher_is_better() {
+        "higher"
+    } else {
+        "lower"
+    }
 }
 
 /// The members of an ensemble with their shares of the vote.
