@@ -157,7 +157,7 @@ fn refuse_isotonic(training: &TrainingSource, all: usize) -> Option<String> {
 /// The result if the rows cannot be split into folds as the spec asks.
 pub(super) fn check_splits(training: &TrainingSource, data: &Dataset) -> Option<JobResult> {
     let plan = Plan::new(training);
-    if plan.split_by == SplitBy::Rows && plan.held_out.is_none() {
+    if plan.split_by == SplitBy::Rows && plan.held_out.is_none() && data.row_columns.weights.is_none() {
         // The counts of the classes were checked.
         return None;
     }

@@ -2,7 +2,8 @@
 //!
 //! Calibration and threshold are learnt from scores too, so each fold's are learnt from the other folds of its repeat: every metric is
 //! measured on rows that neither model, calibration nor threshold has seen. What serves is learnt from the scores of all folds. In the
-//! order of time a fold's are learnt from the folds before it; the first one, which has none, is then not measured.
+//! order of time a fold's are learnt from rows of the folds before it whose classes are known by then; the first fold, which has none, is
+//! then not measured.
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::{
     fit::{
         calibrate::calibrate,
         error::TrainError,
+        labels::Labels,
         metrics::{Confusion, Estimate, Metrics, estimate, metrics, position},
         plan::Plan,
         threshold::ThresholdRule,
@@ -42,6 +44,8 @@ pub struct Candidate {
     pub calibration: Option<Calibration>,
     /// The threshold that serves, likewise.
     pub threshold: Decimal,
+    /// What the held-out rows are measured with, if not what serves: learnt from the rows whose classes are known before them.
+    pub(crate) before_held_out: Option<(Option<Calibration>, Decimal)>,
     /// The members of an ensemble. Their probabilities are calibrated one by one, and the vote is not.
     pub members: Vec<CandidateMember>,
 }
@@ -128,17 +132,18 @@ impl Candidate {
     pub(crate) fn new(
         family: &'static str,
         parameters: Parameters,
-        labels: &[bool],
+        labels: Labels<'_>,
         scored: &[ScoredFold],
         plan: &Plan,
     ) -> Result<Self, TrainError> {
-        let (all_labels, all_scores) = gather(labels, scored, |_| true);
-        let calibration = calibrate(plan.calibration, &all_labels, &all_scores);
-        let calibrated: Vec<f64> = all_scores
-            .iter()
-            .map(|score| apply(calibration.as_ref(), *score))
-            .collect();
-        let threshold = plan.threshold.choose(&all_labels, &calibrated);
+        let (calibration, threshold) = learn(plan, gather(labels.of_row, scored, |_, _| true));
+        let before_held_out = labels
+            .held_out_in_time()
+            .filter(|_| plan.learns_from_scores())
+            .map(|held_out| {
+                let is_known = labels.known_before(held_out);
+                learn(plan, gather(labels.of_row, scored, |_, row| is_known(row)))
+            });
         let folds: Vec<FoldOutcome> = (0..scored.len())
             .filter(|at| plan.measures(scored[*at].fold))
             .map(|at| FoldOutcome {
@@ -152,6 +157,7 @@ impl Candidate {
         Ok(Self {
             calibration,
             threshold,
+            before_held_out,
             ..Self::of_folds(family, parameters, folds, plan)?
         })
     }
@@ -178,6 +184,7 @@ impl Candidate {
             estimates,
             calibration: None,
             threshold: ThresholdRule::half(),
+            before_held_out: None,
             members: Vec::new(),
         })
     }
@@ -222,9 +229,20 @@ impl Candidate {
     }
 }
 
+/// Calibration and threshold by these classes and scores.
+fn learn(plan: &Plan, (classes, scores): (Vec<bool>, Vec<f64>)) -> (Option<Calibration>, Decimal) {
+    let calibration = calibrate(plan.calibration, &classes, &scores);
+    let calibrated: Vec<f64> = scores
+        .iter()
+        .map(|score| apply(calibration.as_ref(), *score))
+        .collect();
+    let threshold = plan.threshold.choose(&classes, &calibrated);
+    (calibration, threshold)
+}
+
 /// The outcome of one fold, whose calibration and threshold come from the other folds of its repeat.
 fn judge_fold(
-    labels: &[bool],
+    labels: Labels<'_>,
     scored: &[ScoredFold],
     at: usize,
     plan: &Plan,
@@ -232,16 +250,14 @@ fn judge_fold(
 ) -> FoldOutcome {
     let this = &scored[at];
     let (calibration, threshold) = if plan.learns_from_scores() {
-        let (other_labels, other_scores) = gather(labels, scored, |other| {
-            other.repeat == this.repeat && plan.learns_from(this.fold, other.fold)
-        });
-        let calibration = calibrate(plan.calibration, &other_labels, &other_scores);
-        let calibrated: Vec<f64> = other_scores
-            .iter()
-            .map(|score| apply(calibration.as_ref(), *score))
-            .collect();
-        let threshold = plan.threshold.choose(&other_labels, &calibrated).to_f64();
-        (calibration, threshold)
+        let is_known = labels.known_before(&this.rows);
+        let (calibration, threshold) = learn(
+            plan,
+            gather(labels.of_row, scored, |other, row| {
+                other.repeat == this.repeat && plan.learns_from(this.fold, other.fold) && is_known(row)
+            }),
+        );
+        (calibration, threshold.to_f64())
     } else {
         (None, given.to_f64())
     };
@@ -250,19 +266,25 @@ fn judge_fold(
         .iter()
         .map(|score| apply(calibration.as_ref(), *score))
         .collect();
-    FoldOutcome::of(this, labels, scores, threshold)
+    FoldOutcome::of(this, labels.of_row, scores, threshold)
 }
 
-/// Classes and scores of the rows of these folds.
+/// Classes and scores of the rows of these folds that are meant.
 pub(crate) fn gather(
     labels: &[bool],
     scored: &[ScoredFold],
-    is_meant: impl Fn(&ScoredFold) -> bool,
+    is_meant: impl Fn(&ScoredFold, usize) -> bool,
 ) -> (Vec<bool>, Vec<f64>) {
-    let folds = || scored.iter().filter(|fold| is_meant(fold));
-    let rows = folds().flat_map(|fold| fold.rows.iter().map(|row| labels[*row]));
-    let scores = folds().flat_map(|fold| fold.scores.iter().copied());
-    (rows.collect(), scores.collect())
+    let (mut classes, mut scores) = (Vec::new(), Vec::new());
+    for fold in scored {
+        for (row, score) in fold.rows.iter().zip(&fold.scores) {
+            if is_meant(fold, *row) {
+                classes.push(labels[*row]);
+                scores.push(*score);
+            }
+        }
+    }
+    (classes, scores)
 }
 
 pub(crate) fn apply(calibration: Option<&Calibration>, score: f64) -> f64 {
@@ -315,7 +337,14 @@ mod tests {
         let mut plan = plan();
         plan.folds = 2;
         plan.threshold = ThresholdRule::Maximise(modelward_crds::ThresholdMetric::F1);
-        let candidate = Candidate::new("Any", Parameters::new([]), &labels, &scored(&labels), &plan).unwrap();
+        let candidate = Candidate::new(
+            "Any",
+            Parameters::new([]),
+            Labels::at_any_time(&labels),
+            &scored(&labels),
+            &plan,
+        )
+        .unwrap();
         let threshold = candidate.threshold.to_f64();
         assert!((0.27..0.45).contains(&threshold), "{threshold}");
         assert_eq!(
@@ -326,7 +355,7 @@ mod tests {
         let given = Candidate::new(
             "Any",
             Parameters::new([]),
-            &labels,
+            Labels::at_any_time(&labels),
             &scored(&labels),
             &crate::fit::train::tests::plan(),
         );
@@ -336,8 +365,14 @@ mod tests {
     #[test]
     fn a_gate_may_ask_for_standard_errors_beyond_its_bound() {
         let labels: Vec<bool> = (0..40).map(|row| row % 4 < 2).collect();
-        let mut candidate =
-            Candidate::new("Any", Parameters::new([]), &labels, &scored(&labels), &plan()).unwrap();
+        let mut candidate = Candidate::new(
+            "Any",
+            Parameters::new([]),
+            Labels::at_any_time(&labels),
+            &scored(&labels),
+            &plan(),
+        )
+        .unwrap();
         let place = position(MetricName::F1);
         candidate.reported[place].mean = "0.76".parse().unwrap();
         candidate.reported[place].standard_error = "0.02".parse().unwrap();

@@ -1,8 +1,8 @@
 //! The vote of several trials as one more candidate.
 //!
 //! Weights and calibrations are learnt from out-of-fold scores, so they are cross-fitted as thresholds are: for each fold, the members are
-//! calibrated, weighted and given a threshold by the scores of the other folds of its repeat (in the order of time, of earlier folds). No part of
-//! what answers a row of the fold has seen its class. What serves is learnt from the scores of all folds.
+//! calibrated, weighted and given a threshold by the scores of the other folds of its repeat (in the order of time, of rows of earlier folds
+//! whose classes are known by then). No part of what answers a row of the fold has seen its class. What serves is learnt from the scores of all folds.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use crate::{
         calibrate::calibrate,
         candidate::{Candidate, CandidateMember, FoldOutcome, ScoredFold, ScoredTrial, apply, gather},
         error::TrainError,
+        labels::Labels,
         plan::{EnsemblePlan, Plan},
         vote::{choose_weights, weighted_mean},
     },
@@ -48,7 +49,7 @@ struct Learnt {
 #[derive(Clone, Copy)]
 struct Case<'a> {
     eligible: &'a [ScoredTrial],
-    labels: &'a [bool],
+    labels: Labels<'a>,
     plan: &'a Plan,
     wanted: EnsemblePlan,
 }
@@ -56,7 +57,7 @@ struct Case<'a> {
 /// The ensemble of these trials, which have the same folds of all repeats. At least one is needed.
 pub(crate) fn make_ensemble(
     eligible: &[ScoredTrial],
-    labels: &[bool],
+    labels: Labels<'_>,
     plan: &Plan,
     wanted: EnsemblePlan,
 ) -> Result<Vote, TrainError> {
@@ -66,7 +67,7 @@ pub(crate) fn make_ensemble(
         plan,
         wanted,
     };
-    let serving = case.learn(|_| true);
+    let serving = case.learn(|_, _| true);
     let mut members = (0..eligible.len()).filter(|at| serving.weights[*at] > 0);
     let first = members.clone().next().ok_or(TrainError::NoFamily)?;
     if members.clone().count() == 1 {
@@ -100,11 +101,11 @@ pub(crate) fn make_ensemble(
 // === impl Case ===
 
 impl Case<'_> {
-    /// Learns calibrations and weights from the folds that `is_meant` selects.
-    fn learn(&self, is_meant: impl Fn(&ScoredFold) -> bool) -> Learnt {
+    /// Learns calibrations and weights from the rows of folds that `is_meant` selects.
+    fn learn(&self, is_meant: impl Fn(&ScoredFold, usize) -> bool) -> Learnt {
         let (mut labels, mut calibrations, mut of_trials) = (Vec::new(), Vec::new(), Vec::new());
         for trial in self.eligible {
-            let (classes, mut scores) = gather(self.labels, &trial.scored, &is_meant);
+            let (classes, mut scores) = gather(self.labels.of_row, &trial.scored, &is_meant);
             let calibration = calibrate(self.plan.calibration, &classes, &scores);
             for score in &mut scores {
                 *score = apply(calibration.as_ref(), *score);
@@ -128,13 +129,15 @@ impl Case<'_> {
     /// The outcome of one fold, for which everything is learnt from the other folds of its repeat.
     fn judge_fold(&self, at: usize, serving: &Learnt) -> FoldOutcome {
         let this = &self.eligible[0].scored[at];
-        let learnt =
-            self.learn(|other| other.repeat == this.repeat && self.plan.learns_from(this.fold, other.fold));
+        let is_known = self.labels.known_before(&this.rows);
+        let learnt = self.learn(|other, row| {
+            other.repeat == this.repeat && self.plan.learns_from(this.fold, other.fold) && is_known(row)
+        });
         let threshold = self.plan.threshold.choose(&learnt.labels, &learnt.probabilities);
         let scores = self.score_fold(at, &learnt);
         FoldOutcome {
             served: Some(self.score_fold(at, serving)),
-            ..FoldOutcome::of(this, self.labels, scores, threshold.to_f64())
+            ..FoldOutcome::of(this, self.labels.of_row, scores, threshold.to_f64())
         }
     }
 

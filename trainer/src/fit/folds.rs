@@ -6,7 +6,8 @@
 //!
 //! Rows with the same values go together, the largest groups first: the first row of a group is dealt, to the next fold in turn of those
 //! with the fewest rows, and the others follow it. Otherwise a model would be tested on rows that it was fitted on. If a class has fewer
-//! different rows than there are folds, its rows are dealt one by one.
+//! different rows than there are folds, its rows are dealt one by one. No two equal rows have different classes: `stratified`
+//! deals such data.
 //!
 //! The generator is `SplitMix64`, a number below n is the high half of the 128-bit product with n, with rejection.
 //! It is written out here because its numbers are part of every bundle's digest: no release of a crate may change them.

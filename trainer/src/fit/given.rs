@@ -13,6 +13,7 @@ use crate::{
         error::TrainError,
         evaluate::score_rows,
         importance,
+        labels::Labels,
         plan::Plan,
         select::select_only,
         splits::Splits,
@@ -39,7 +40,8 @@ pub fn measure_model(
             rows: rows.clone(),
         })
         .collect();
-    let candidate = Candidate::new(family, Parameters::new([]), &data.labels, &scored, plan)?;
+    let labels = Labels::new(&data.labels, splits);
+    let candidate = Candidate::new(family, Parameters::new([]), labels, &scored, plan)?;
     let selection = select_only(&candidate);
     Ok(Trained {
         importance: importance::measure_scorer(data, plan, &parts, fitted.scorer()),

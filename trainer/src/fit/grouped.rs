@@ -63,7 +63,7 @@ pub(super) fn assign(
 }
 
 /// The fold of each row; the error is a fold and the class that it lacks.
-fn assign_once(
+pub(super) fn assign_once(
     parts: &[Part],
     rows: usize,
     folds: usize,

@@ -31,7 +31,8 @@ pub struct HeldOutOutcome {
     pub metrics: Metrics,
 }
 
-/// Fits the selected candidate on the rows that are not held out, and measures it on those that are, with the calibration and threshold that serve.
+/// Fits the selected candidate on the rows that are not held out, and measures it on those that are, with the calibration and threshold that serve,
+/// or, in the order of time with a gap, with those that are known by then. An ensemble has the weights and calibrations that serve.
 pub(super) fn measure(
     data: &Dataset,
     plan: &Plan,
@@ -43,14 +44,18 @@ pub(super) fn measure(
         return Ok(None);
     };
     let fitted = fit_rows(data, plan, family, others)?;
+    let (calibration, threshold) = match &candidate.before_held_out {
+        Some((calibration, threshold)) => (calibration.as_ref(), threshold),
+        None => (candidate.calibration.as_ref(), &candidate.threshold),
+    };
     let mut scores = score_rows(fitted.scorer(), data, held_out);
     for score in &mut scores {
-        *score = apply(candidate.calibration.as_ref(), *score);
+        *score = apply(calibration, *score);
     }
     let labels: Vec<bool> = held_out.iter().map(|row| data.labels[*row]).collect();
     Ok(Some(HeldOutOutcome {
         rows: labels.len(),
         positive_rows: labels.iter().filter(|label| **label).count(),
-        metrics: metrics(&labels, &scores, candidate.threshold.to_f64()),
+        metrics: metrics(&labels, &scores, threshold.to_f64()),
     }))
 }

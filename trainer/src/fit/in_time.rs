@@ -112,6 +112,59 @@ fn check_classes(times: &Times, labels: &[bool], blocks: &Blocks) -> Result<(), 
     Ok(())
 }
 
+/// Rows that are tested, and what calibration, threshold and weights for them are learnt from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tested<'a> {
+    /// A fold, from 0, of these folds of all rows; earlier ones are learnt from.
+    Fold(usize, &'a [usize]),
+    /// A part, from 0, of these parts of the held-out rows, likewise.
+    Part(usize, &'a [usize]),
+    /// All held-out rows, the first of which has this time; every row in one of these folds is learnt from.
+    HeldOut(i64, &'a [usize]),
+}
+
+/// Both classes have to be known among the rows that calibration, threshold and weights for the tested rows are learnt from.
+pub(super) fn check_known(
+    times: &Times,
+    labels: &[bool],
+    gap: i64,
+    tested: Tested<'_>,
+) -> Result<(), SplitError> {
+    let first_time = |of_row: &[usize], fold: usize| {
+        let rows = of_row.iter().zip(&times.of_row).filter(|(of, _)| **of == fold);
+        rows.map(|(_, time)| *time).min().unwrap_or(i64::MAX)
+    };
+    let (what, first, of_row, before) = match tested {
+        Tested::Fold(fold, of_row) => (
+            format!("fold {}", fold + 1),
+            first_time(of_row, fold),
+            of_row,
+            fold,
+        ),
+        Tested::Part(part, of_row) => (
+            format!("part {} of the held-out rows", part + 1),
+            first_time(of_row, part),
+            of_row,
+            part,
+        ),
+        // A row that is in no fold has none of these numbers.
+        Tested::HeldOut(first, of_row) => ("the held-out rows".to_owned(), first, of_row, usize::MAX),
+    };
+    let until = first.saturating_sub(gap.max(1));
+    for class in [false, true] {
+        let is_known =
+            |row: usize| labels[row] == class && of_row[row] < before && times.of_row[row] <= until;
+        if !(0..of_row.len()).any(is_known) {
+            return Err(SplitError::NothingKnown {
+                column: times.column.clone(),
+                what,
+                class: u8::from(class),
+            });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

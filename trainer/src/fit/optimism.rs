@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::{
         family::Parameters,
-        fit::{candidate::ScoredFold, train::tests::plan},
+        fit::{candidate::ScoredFold, labels::Labels, train::tests::plan},
     };
 
     /// A candidate whose scores have nothing to do with the classes, or follow them by so much.
@@ -136,7 +136,14 @@ mod tests {
             rows: (0..labels.len()).collect(),
             scores: labels.iter().map(score).collect(),
         };
-        Candidate::new("Any", Parameters::new([]), labels, &[scored], &plan()).unwrap()
+        Candidate::new(
+            "Any",
+            Parameters::new([]),
+            Labels::at_any_time(labels),
+            &[scored],
+            &plan(),
+        )
+        .unwrap()
     }
 
     #[test]

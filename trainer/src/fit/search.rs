@@ -23,6 +23,7 @@ use crate::{
         error::TrainError,
         evaluate::{Evaluated, Folds},
         kept::{Outcome, RoundStore, Rounds},
+        labels::Labels,
         metrics::{Metrics, position},
         plan::{Plan, SearchPlan},
         progress::Progress,
@@ -171,7 +172,8 @@ fn run(on: &Searched<'_>, search: SearchPlan, rounds: &mut Rounds<'_>) -> Result
             if !outcome.evaluated.folds.is_empty() && !outcome.evaluated.pruned {
                 let name = family.served().name();
                 let scored = &outcome.evaluated.folds;
-                let candidate = Candidate::new(name, family.parameters(), &data.labels, scored, plan)?;
+                let labels = Labels::new(&data.labels, on.splits);
+                let candidate = Candidate::new(name, family.parameters(), labels, scored, plan)?;
                 let means: Metrics = std::array::from_fn(|metric| candidate.estimates[metric].mean);
                 if outcome
                     .means

@@ -10,6 +10,7 @@ use crate::{
         candidate::{Candidate, ScoredTrial},
         ensemble::{Vote, make_ensemble},
         error::TrainError,
+        labels::Labels,
         plan::Plan,
         select::{Selection, select, select_ensemble, select_one_member, without_ensemble},
     },
@@ -31,7 +32,7 @@ pub(super) fn select_candidate(
     trials: Vec<ScoredTrial>,
     mut candidates: Vec<Candidate>,
     further: Vec<ScoredTrial>,
-    labels: &[bool],
+    labels: Labels<'_>,
     plan: &Plan,
 ) -> Result<Selected, TrainError> {
     let mut families: Vec<Arc<dyn TrainableFamily>> =
@@ -130,10 +131,18 @@ mod tests {
         let labels: Vec<bool> = (0..ROWS).map(is_one).collect();
         let candidates = trials.iter().map(|trial| {
             let (name, parameters) = (trial.family.served().name(), trial.family.parameters());
-            Candidate::new(name, parameters, &labels, &trial.scored, &plan).unwrap()
+            Candidate::new(
+                name,
+                parameters,
+                Labels::at_any_time(&labels),
+                &trial.scored,
+                &plan,
+            )
+            .unwrap()
         });
         let candidates = candidates.collect();
-        select_candidate(trials, candidates, second.into_iter().collect(), &labels, &plan).unwrap()
+        let labels = Labels::at_any_time(&labels);
+        select_candidate(trials, candidates, second.into_iter().collect(), labels, &plan).unwrap()
     }
 
     #[test]

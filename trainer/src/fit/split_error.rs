@@ -103,6 +103,33 @@ pub enum SplitError {
         /// The class.
         class: u8,
     },
+    /// No class is known of what calibration, threshold or weights of an ensemble would be learnt from.
+    #[error(
+        "in the order of {column:?}, calibration, threshold and ensemble weights for {what} have no earlier scored row of class {class} outside of \
+         validation.timeSplit.gapSeconds to learn from; lower gapSeconds or validation.folds, or learn none of them: set threshold.value and \
+         calibration None, without an ensemble"
+    )]
+    NothingKnown {
+        /// The column.
+        column: String,
+        /// The tested rows.
+        what: String,
+        /// The class.
+        class: u8,
+    },
+    /// A model would be fitted on rows of a class that all have the weight 0.
+    #[error(
+        "every row of class {class} that {model} is fitted on has the weight 0 in {column:?}; lower validation.folds, or give rows of that class \
+         a weight"
+    )]
+    NoWeight {
+        /// The column of weights.
+        column: String,
+        /// The class.
+        class: u8,
+        /// The model.
+        model: String,
+    },
     /// There are too few groups.
     #[error(
         "{column:?} has {groups} groups with rows of class {class}, and {folds} folds need at least {folds}: lower \

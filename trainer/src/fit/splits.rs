@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use crate::{
     data::{dataset::Dataset, row_columns::RowColumns},
     fit::{
-        folds, grouped, hold_out, in_time,
+        grouped, hold_out,
+        in_time::{self, Tested, check_known},
         plan::{Plan, SplitBy},
         split_error::SplitError,
+        stratified,
     },
 };
 
@@ -53,14 +55,20 @@ fn choose_held_out(
             hold_out::draw(&parts, share, plan.seed)
         }
         SplitBy::Rows => {
-            let together = grouped::collect(first.iter().copied(), &data.labels);
-            let largest = together.iter().map(|part| part.rows.len()).max().unwrap_or(0);
-            // Rows of few different values cannot be held out whole.
-            let parts = if largest as f64 > data.len() as f64 * share {
-                grouped::collect(0..data.len(), &data.labels)
-            } else {
-                together
+            // Equal rows that are more than the share cannot be held out together.
+            let most = data.len() as f64 * share;
+            let mut equal = vec![0_usize; data.len()];
+            for first in first {
+                equal[*first] += 1;
+            }
+            let key = |row: usize| {
+                if equal[first[row]] as f64 > most {
+                    data.len() + row
+                } else {
+                    first[row]
+                }
             };
+            let parts = grouped::collect((0..data.len()).map(key), &data.labels);
             hold_out::draw(&parts, share, plan.seed)
         }
     }
@@ -86,7 +94,9 @@ impl Splits {
             SplitBy::Rows | SplitBy::Groups => data.kept_together(),
         };
         let Some(share) = plan.held_out else {
-            return Self::of_rows(&data.row_columns, &data.labels, &first, plan);
+            let splits = Self::of_rows(&data.row_columns, &data.labels, &first, plan)?;
+            splits.check_weights(data, plan)?;
+            return Ok(splits);
         };
         let held_out = choose_held_out(data, &first, share, plan)?;
         if plan.has_one_model() {
@@ -111,7 +121,19 @@ impl Splits {
         } else {
             renumber(&first, &rest)
         };
-        let of_rest = Self::of_rows(&data.row_columns.of_rows(&rest), &labels, &first, plan)?;
+        let columns = data.row_columns.of_rows(&rest);
+        let of_rest = Self::of_rows(&columns, &labels, &first, plan)?;
+        if let (Some(times), Some(all), Some(tested), SplitBy::Time { gap }) = (
+            &columns.times,
+            &data.row_columns.times,
+            of_rest.tested.first(),
+            plan.split_by,
+        ) && plan.learns_from_scores()
+        {
+            let first = held_out.iter().map(|row| all.of_row[*row]).min();
+            let held_out = Tested::HeldOut(first.unwrap_or(i64::MAX), tested);
+            check_known(times, &labels, gap, held_out)?;
+        }
         let spread = |of_rest: &Vec<usize>| {
             let mut tested = vec![NEVER; data.len()];
             for (row, fold) in rest.iter().zip(of_rest) {
@@ -119,7 +141,7 @@ impl Splits {
             }
             tested
         };
-        Ok(Self {
+        let splits = Self {
             tested: of_rest.tested.iter().map(spread).collect(),
             in_time: of_rest.in_time.map(|in_time| InTime {
                 of_row: data
@@ -130,7 +152,44 @@ impl Splits {
                 ..in_time
             }),
             held_out,
-        })
+        };
+        splits.check_weights(data, plan)?;
+        Ok(splits)
+    }
+
+    /// Each model has to be fitted on a row of each class whose weight is not 0.
+    fn check_weights(&self, data: &Dataset, plan: &Plan) -> Result<(), SplitError> {
+        let Some(weights) = &data.row_columns.weights else {
+            return Ok(());
+        };
+        if weights.of_row.iter().all(|weight| *weight > 0.0) {
+            return Ok(());
+        }
+        let lacks = |fitted: &[usize]| {
+            [false, true].into_iter().find(|class| {
+                let counts = |row: &usize| data.labels[*row] == *class && weights.of_row[*row] > 0.0;
+                !fitted.iter().any(counts)
+            })
+        };
+        let refuse = |class: bool, model: String| SplitError::NoWeight {
+            column: weights.column.clone(),
+            class: u8::from(class),
+            model,
+        };
+        for repeat in 0..plan.repeats {
+            for fold in 0..plan.folds {
+                if let Some(class) = lacks(&self.split(repeat, fold).1) {
+                    let model = format!("the model of fold {} of repeat {}", fold + 1, repeat + 1);
+                    return Err(refuse(class, model));
+                }
+            }
+        }
+        if let Some((_, others)) = self.held_out()
+            && let Some(class) = lacks(&others)
+        {
+            return Err(refuse(class, "the model for the held-out rows".to_owned()));
+        }
+        Ok(())
     }
 
     /// Folds of the rest are not needed: one model is fitted on it, elsewhere.
@@ -172,7 +231,7 @@ impl Splits {
     ) -> Result<Self, SplitError> {
         let (tested, in_time) = match plan.split_by {
             SplitBy::Rows => (
-                folds::assign(labels, first, plan.folds, plan.repeats, plan.seed),
+                stratified::assign(labels, first, plan.folds, plan.repeats, plan.seed),
                 None,
             ),
             SplitBy::Groups => {
@@ -189,6 +248,11 @@ impl Splits {
                     gap,
                 };
                 let tested: Vec<usize> = blocks.of_row.into_iter().map(fold).collect();
+                if plan.learns_from_scores() {
+                    for fold in 1..plan.folds {
+                        check_known(times, labels, gap, Tested::Fold(fold, &tested))?;
+                    }
+                }
                 (vec![tested; plan.repeats], Some(in_time))
             }
         };
@@ -208,12 +272,24 @@ impl Splits {
         let mut others: Vec<usize> = (0..count)
             .filter(|row| self.held_out.binary_search(row).is_err())
             .collect();
-        if let Some(in_time) = &self.in_time {
-            let first = self.held_out.iter().map(|row| in_time.of_row[*row]).min();
-            let until = first.unwrap_or(i64::MAX).saturating_sub(in_time.gap.max(1));
-            others.retain(|row| in_time.of_row[*row] <= until);
+        if let Some((times, until)) = self.known_until(&self.held_out) {
+            others.retain(|row| times[*row] <= until);
         }
         Some((&self.held_out, others))
+    }
+
+    /// In the order of time: the time of each row, and the last time at which a class is known when these rows are tested.
+    pub(super) fn known_until(&self, tested: &[usize]) -> Option<(&[i64], i64)> {
+        let in_time = self.in_time.as_ref()?;
+        let first = tested.iter().map(|row| in_time.of_row[*row]).min();
+        let until = first.unwrap_or(i64::MAX).saturating_sub(in_time.gap.max(1));
+        Some((&in_time.of_row, until))
+    }
+
+    /// The rows that are held out in the order of time, if any are and there is a gap.
+    pub(super) fn held_out_in_time(&self) -> Option<&[usize]> {
+        let has_gap = self.in_time.as_ref().is_some_and(|in_time| in_time.gap > 0);
+        (has_gap && !self.held_out.is_empty()).then_some(&self.held_out)
     }
 
     /// The held-out rows in as many parts as there are folds, drawn as folds are, or blocks in the order of time. Each row is in one.
@@ -233,7 +309,14 @@ impl Splits {
         let columns = data.row_columns.of_rows(rows);
         let part_of = if let SplitBy::Time { .. } = plan.split_by {
             let times = columns.times.as_ref().ok_or(SplitError::NoTimes)?;
-            in_time::cut_parts(times, &labels, plan.folds)?
+            let part_of = in_time::cut_parts(times, &labels, plan.folds)?;
+            if plan.learns_from_scores() {
+                let gap = self.in_time.as_ref().map_or(0, |in_time| in_time.gap);
+                for part in 1..plan.folds {
+                    check_known(times, &labels, gap, Tested::Part(part, &part_of))?;
+                }
+            }
+            part_of
         } else {
             let first = renumber(&data.kept_together(), rows);
             let plan = Plan {
@@ -274,8 +357,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        data::row_columns::{TimeFormat, Times},
-        fit::train::tests::plan,
+        data::row_columns::{TimeFormat, Times, Weights},
+        fit::{labels::Labels, threshold::ThresholdRule, train::tests::plan},
     };
 
     #[test]
@@ -357,6 +440,110 @@ mod tests {
             Splits::new(&data, &plan).unwrap_err().to_string(),
             "validation.heldOut leaves no row of class 1 to train on; choose a smaller fraction or validation.timeSplit.gapSeconds, or add rows of that class"
         );
+    }
+
+    /// A hundred rows in the order of time, a row a second.
+    fn in_time(gap: i64) -> (Dataset, Plan) {
+        let labels = (0..100).map(|row| row % 2 == 0).collect();
+        let (mut data, plan) = one_model(labels, SplitBy::Time { gap });
+        data.row_columns.times = Some(Times {
+            column: "day".into(),
+            format: TimeFormat::EpochSeconds,
+            of_row: (0..100).collect(),
+        });
+        let families = crate::fit::train::tests::plan().families;
+        let plan = Plan {
+            families,
+            held_out: None,
+            ..plan
+        };
+        (data, plan)
+    }
+
+    #[test]
+    fn classes_within_the_gap_are_not_known_when_a_fold_is_tested() {
+        // Five blocks of 20 rows, the first of which no fold tests.
+        let (data, plan) = in_time(5);
+        let splits = Splits::new(&data, &plan).unwrap();
+        let (tested, fitted) = splits.split(0, 1);
+        assert_eq!(tested, (40..60).collect::<Vec<_>>());
+        let is_known = Labels::new(&data.labels, &splits).known_before(&tested);
+        assert!(is_known(35) && !is_known(36));
+        assert_eq!(fitted.last(), Some(&35));
+    }
+
+    #[test]
+    fn a_gap_that_leaves_nothing_to_learn_a_threshold_from_is_refused() {
+        let (data, plan) = in_time(20);
+        assert!(Splits::new(&data, &plan).is_ok(), "nothing is learnt from scores");
+        let learns = Plan {
+            threshold: ThresholdRule::Maximise(modelward_crds::ThresholdMetric::F1),
+            ..plan
+        };
+        let refused = Splits::new(&data, &learns).unwrap_err().to_string();
+        assert!(
+            refused.starts_with(
+                "in the order of \"day\", calibration, threshold and ensemble weights for fold 2 have no earlier scored row of class 0 outside of"
+            ),
+            "{refused}"
+        );
+        let (data, plan) = in_time(10);
+        assert!(
+            Splits::new(
+                &data,
+                &Plan {
+                    held_out: Some(0.2),
+                    ..plan
+                }
+            )
+            .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_fold_whose_rows_of_a_class_all_have_the_weight_0_is_refused() {
+        let (mut data, plan) = in_time(0);
+        data.row_columns.weights = Some(Weights {
+            column: "weight".into(),
+            of_row: (0..100)
+                .map(|row: u8| f32::from(u8::from(row >= 20 || row % 2 == 1)))
+                .collect(),
+        });
+        assert_eq!(
+            Splits::new(&data, &plan).unwrap_err().to_string(),
+            "every row of class 1 that the model of fold 1 of repeat 1 is fitted on has the weight 0 in \"weight\"; lower validation.folds, or give \
+             rows of that class a weight"
+        );
+    }
+
+    #[test]
+    fn only_equal_rows_that_are_more_than_the_share_are_held_out_one_by_one() {
+        // 210 equal rows, then 150 pairs, then rows of which no two are equal.
+        let value = |row: usize| match row {
+            0..210 => 0,
+            210..510 => 1 + row / 2,
+            _ => 1000 + row,
+        };
+        let schema = FeatureSchema::new(vec![Feature::numeric("x")]).unwrap();
+        let rows: Vec<Row> = (0..1000)
+            .map(|row| Row::new(vec![Value::Number(value(row) as f32)]))
+            .collect();
+        let labels = (0..1000).map(|row| value(row) % 2 == 0).collect();
+        let data = Dataset::from_rows(schema, &rows, labels);
+        let plan = Plan {
+            held_out: Some(0.2),
+            repeats: 1,
+            ..plan()
+        };
+        let splits = Splits::new(&data, &plan).unwrap();
+        let is_held_out = |row: usize| splits.held_out.contains(&row);
+        assert!(
+            (210..510)
+                .step_by(2)
+                .all(|row| is_held_out(row) == is_held_out(row + 1))
+        );
+        let of_equal = (0..210).filter(|row| is_held_out(*row)).count();
+        assert!((20..70).contains(&of_equal), "{of_equal}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::{
         held_out::{HeldOutOutcome, measure},
         importance::{self, Importance},
         kept::RoundStore,
+        labels::Labels,
         optimism::{Corrected, correct},
         plan::Plan,
         progress::{Progress, Step},
@@ -91,16 +92,11 @@ pub fn train_behind(
     let begun = found.best.into_iter().chain(found.second.into_iter().flatten());
     let mut trials = evaluate_repeats(&folds, begun.collect(), plan, threads, &progress)?;
     let second = trials.split_off(families);
+    let labels = Labels::new(&data.labels, &splits);
     let mut candidates = Vec::new();
     for trial in &mut trials {
         let (name, parameters) = (trial.family.served().name(), trial.family.parameters());
-        candidates.push(Candidate::new(
-            name,
-            parameters,
-            &data.labels,
-            &trial.scored,
-            plan,
-        )?);
+        candidates.push(Candidate::new(name, parameters, labels, &trial.scored, plan)?);
         if plan.ensemble.is_none() {
             // With many rows they are large, and the candidate has its own.
             trial.scored = Vec::new();
@@ -111,7 +107,7 @@ pub fn train_behind(
         selection,
         family,
         is_by_metric,
-    } = select_candidate(trials, candidates, second, &data.labels, plan)?;
+    } = select_candidate(trials, candidates, second, labels, plan)?;
     let compared: Vec<&Candidate> = if found.complete.is_empty() {
         candidates.iter().collect()
     } else {

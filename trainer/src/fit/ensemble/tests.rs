@@ -47,7 +47,7 @@ fn trial(labels: &[bool], signal: f64, random: &mut SplitMix64) -> ScoredTrial {
 }
 
 fn ensemble_of(eligible: &[ScoredTrial], labels: &[bool], plan: &Plan) -> Option<Candidate> {
-    match make_ensemble(eligible, labels, plan, WANTED).unwrap() {
+    match make_ensemble(eligible, Labels::at_any_time(labels), plan, WANTED).unwrap() {
         Vote::Ensemble { candidate, .. } => Some(*candidate),
         Vote::One(_) => None,
     }
@@ -127,7 +127,14 @@ fn trials_that_err_independently_are_better_together() {
     );
     let place = position(MetricName::RocAuc);
     for trial in &eligible {
-        let alone = Candidate::new("Any", Parameters::new([]), &labels, &trial.scored, &plan).unwrap();
+        let alone = Candidate::new(
+            "Any",
+            Parameters::new([]),
+            Labels::at_any_time(&labels),
+            &trial.scored,
+            &plan,
+        )
+        .unwrap();
         assert!(candidate.estimates[place].mean > alone.estimates[place].mean + 0.05);
     }
 }
@@ -138,9 +145,15 @@ fn all_weight_on_one_trial_is_no_ensemble() {
     let labels = random_labels(300, &mut random);
     let good = trial(&labels, 0.45, &mut random);
     let same = good.clone();
-    let one = make_ensemble(&[good, same], &labels, &plan_by(MetricName::LogLoss), WANTED).unwrap();
+    let one = make_ensemble(
+        &[good, same],
+        Labels::at_any_time(&labels),
+        &plan_by(MetricName::LogLoss),
+        WANTED,
+    )
+    .unwrap();
     assert!(matches!(one, Vote::One("LogisticRegression")));
-    assert!(make_ensemble(&[], &labels, &plan(), WANTED).is_err());
+    assert!(make_ensemble(&[], Labels::at_any_time(&labels), &plan(), WANTED).is_err());
 }
 
 #[test]

@@ -144,7 +144,7 @@ pub(super) mod tests {
         let candidate = crate::fit::candidate::Candidate::new(
             "Any",
             Parameters::new([]),
-            &all,
+            crate::fit::labels::Labels::at_any_time(&all),
             &[fold(0), fold(1)],
             &plan(),
         );
