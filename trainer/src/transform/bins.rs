@@ -2,10 +2,9 @@
 
 use modelward_crds::{Binning, TransformSpec};
 use modelward_model::transform::{self as served, Fitted};
-use modelward_wire::Decimal;
 
 use super::{
-    contract::{ColumnOutline, Inputs, TransformKind},
+    contract::{ColumnOutline, Inputs, TransformKind, round_to_value},
     quantile::quantile,
 };
 
@@ -26,7 +25,7 @@ impl Bins {
     pub(super) fn new(spec: &TransformSpec) -> Self {
         let edges = spec.edges.as_ref();
         Self {
-            edges: edges.map(|edges| edges.iter().map(Decimal::to_f64).collect()),
+            edges: edges.map(|edges| edges.iter().map(round_to_value).collect()),
             count: spec
                 .bins
                 .and_then(|bins| u32::try_from(bins).ok())

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use modelward_model::{DerivationError, FeatureKind, transform::Fitted};
+use modelward_wire::Decimal;
 
 use crate::data::dataset::Values;
 
@@ -25,6 +26,11 @@ pub trait TransformKind: fmt::Debug + Send + Sync {
         let _ = inputs;
         None
     }
+}
+
+/// A given number in the precision of values. Values are 32-bit floats, so a cell of 0.7 is a little less than the double 0.7.
+pub(super) fn round_to_value(number: &Decimal) -> f64 {
+    f64::from(number.to_f64() as f32)
 }
 
 /// A column before any row is read.

@@ -260,6 +260,51 @@ fn bounds_of_clip_and_bins_are_quantiles_of_the_training_rows_or_given() {
 }
 
 #[test]
+fn a_value_that_equals_a_given_bound_or_offset_is_on_its_side_although_values_are_32_bit_floats() {
+    let data = rows(
+        &[Some(0.7), Some(0.3), Some(-0.7), Some(-0.3)],
+        &[None; 4],
+        &[true, false, true, false],
+    );
+    let list = json!([
+        {"name": "bin", "type": "Bins", "column": "x", "edges": ["-0.7", "-0.3", "0.3", "0.7"], "keep": true},
+        {"name": "log", "type": "Log", "column": "x", "offset": "0.7"},
+    ]);
+    let fitted = fit(&data, list, None);
+    let names: Vec<&str> = fitted.derivation.schema().names().collect();
+    assert_eq!(names, ["y", "c", "bin", "log"]);
+    let of = |column: usize| -> Vec<Value> {
+        let column = &fitted.data.columns[column];
+        (0..4).map(|row| column.value(row)).collect()
+    };
+    let bins = of(2);
+    assert_eq!(bins, [4, 3, 1, 2].map(Value::Category));
+    // -0.7 + 0.7 is not above 0.
+    let is_missing = of(3).into_iter().map(|value| value == Value::Missing);
+    assert_eq!(is_missing.collect::<Vec<_>>(), [false, false, true, false]);
+    // A server has the same values.
+    let served: Vec<Value> = data
+        .rows()
+        .map(|row| fitted.derivation.derive(&row).values()[2])
+        .collect();
+    assert_eq!(served, bins);
+}
+
+#[test]
+fn a_given_bound_of_clip_may_equal_a_quantile() {
+    let clipped = |number: f32, spec: Json| match of_numbers(&[Some(number), Some(number)], spec) {
+        Fitted::Clip(Clip { min, max }) => (min, max),
+        other => panic!("{other:?}"),
+    };
+    // As a 32-bit float, 0.7 is less than 0.7, and 0.3 is more than 0.3.
+    let least = json!({"name": "t", "type": "Clip", "column": "x", "minValue": "0.7", "maxQuantile": "0.5"});
+    assert_eq!(clipped(0.7, least), (Some(0.7), Some(0.7)));
+    let greatest = json!({"name": "t", "type": "Clip", "column": "x", "minQuantile": "0.5", "maxValue": "0.3"});
+    let (min, max) = clipped(0.3, greatest);
+    assert_eq!((min, max), (Some(f64::from(0.3_f32)), min));
+}
+
+#[test]
 fn what_does_not_fit_the_features_is_a_sentence() {
     let found = |list: Json| -> Vec<String> {
         let problems = find_problems(&specs(list), &schema());
