@@ -57,7 +57,8 @@ impl Bins {
         let mut wide = Vec::with_capacity(edges.len());
         let mut before: Option<f64> = None;
         for edge in edges.drain(..) {
-            let is_wide = before.is_none_or(|before| edge - before > LEAST_WIDTH);
+            let is_wide =
+                self.binning == Binning::Uniform || before.is_none_or(|before| edge - before > LEAST_WIDTH);
             let differs = wide.last().is_none_or(|last: &f64| (*last as f32) < edge as f32);
             if is_wide && differs {
                 wide.push(edge);

@@ -260,6 +260,19 @@ fn bounds_of_clip_and_bins_are_quantiles_of_the_training_rows_or_given() {
 }
 
 #[test]
+fn bins_of_equal_width_may_be_narrow_and_those_by_quantiles_may_not() {
+    let numbers: Vec<Option<f32>> = (0..5_u8).map(|at| Some(f32::from(at) * 1e-9)).collect();
+    let edges = |binning: &str| {
+        let spec = json!({"name": "t", "type": "Bins", "column": "x", "bins": 5, "binning": binning});
+        match of_numbers(&numbers, spec) {
+            Fitted::Bins(Bins { edges }) => edges.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((edges("Uniform"), edges("Quantile")), (4, 0));
+}
+
+#[test]
 fn a_value_that_equals_a_given_bound_or_offset_is_on_its_side_although_values_are_32_bit_floats() {
     let data = rows(
         &[Some(0.7), Some(0.3), Some(-0.7), Some(-0.3)],
