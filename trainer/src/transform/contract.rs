@@ -62,8 +62,17 @@ pub struct Inputs<'a> {
     pub labels: &'a [bool],
     /// How much each counts, if they count differently.
     pub weights: Option<&'a [f32]>,
-    /// The part of each, for cross-fitting; none if no transform needs them.
-    pub parts: &'a [usize],
+    /// Their parts, for cross-fitting; empty if no transform needs them.
+    pub parts: &'a Parts,
+}
+
+/// Parts of the training rows, each of which is encoded by the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The part of each row.
+    pub of_row: Vec<usize>,
+    /// Whether they are made of so few groups that their shares of class 1 may differ.
+    pub are_few_groups: bool,
 }
 
 /// Why transforms cannot be fitted.

@@ -614,6 +614,25 @@ fn a_group_is_not_encoded_by_its_own_rows() {
 }
 
 #[test]
+fn a_group_is_not_encoded_by_its_own_rows_if_there_are_few_groups() {
+    let words = ["a", "b", "d", "e", "f", "g"];
+    let schema = FeatureSchema::new(vec![Feature::categorical("ward", &words)]).unwrap();
+    let encode = json!([{"name": "rate", "type": "TargetEncode", "column": "ward"}]);
+    // Each has a category of its own, of which the others say nothing: it has the rate of all rows.
+    for wards in [1, 2, 6] {
+        let table: Vec<Row> = (0..60)
+            .map(|row| Row::new(vec![Value::Category(row % wards)]))
+            .collect();
+        let labels = (0..60).map(|row| row % 5 < 2).collect();
+        let mut data = Dataset::from_rows(schema.clone(), &table, labels);
+        let names = (0..60).map(|row: u32| format!("w{}", row % wards).into());
+        data.row_columns.groups = Some(Groups::of_values("ward", names));
+        let fitted = fit(&data, encode.clone(), None);
+        assert_eq!(fitted.data.columns, [Values::Numbers(vec![0.4; 60])], "{wards}");
+    }
+}
+
+#[test]
 fn a_bundle_with_damaged_transforms_is_refused_with_the_name_of_the_file() {
     let snapshot = frozen(many(120));
     let plan = plan_of(&[Family::LogisticRegression], every_kind());
