@@ -312,7 +312,8 @@ fn a_given_bound_of_clip_may_equal_a_quantile() {
     // As a 32-bit float, 0.7 is less than 0.7, and 0.3 is more than 0.3.
     let least = json!({"name": "t", "type": "Clip", "column": "x", "minValue": "0.7", "maxQuantile": "0.5"});
     assert_eq!(clipped(0.7, least), (Some(0.7), Some(0.7)));
-    let greatest = json!({"name": "t", "type": "Clip", "column": "x", "minQuantile": "0.5", "maxValue": "0.3"});
+    let greatest =
+        json!({"name": "t", "type": "Clip", "column": "x", "minQuantile": "0.5", "maxValue": "0.3"});
     let (min, max) = clipped(0.3, greatest);
     assert_eq!((min, max), (Some(f64::from(0.3_f32)), min));
 }
