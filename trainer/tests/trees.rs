@@ -250,3 +250,41 @@ fn a_model_that_stopped_finishes_as_a_fit_of_so_many_rounds_whatever_was_fitted_
         }
     }
 }
+
+#[test]
+fn the_first_round_of_a_curve_has_a_split_also_if_the_library_found_none_at_first() {
+    // Three columns say nothing of the class, and a round draws two of the four.
+    let schema = FeatureSchema::new(["signal", "a", "b", "c"].map(Feature::numeric).to_vec()).unwrap();
+    let row = |at: u32| {
+        let bits = (0..4_u32).map(|bit| Value::Number(((at >> bit) & 1) as f32));
+        Row::new(bits.collect())
+    };
+    let label = |at: u32| (at % 2 == 1) != (at < 16);
+    let table: Vec<Row> = (0..160).map(row).collect();
+    let data = Dataset::from_rows(schema, &table, (0..160).map(label).collect());
+    let rows: Vec<usize> = (0..data.len()).collect();
+    let sample = Sample::of(&data, &rows);
+    let mut after_a_constant = 0;
+    for seed in 0..20 {
+        let settings = Settings {
+            seed: 1 + 1013 * seed,
+            ..settings(r#"{"lightgbm": {"nEstimators": 3, "featureFraction": "0.5"}}"#)
+        };
+        let family = family::of(Family::LightGBM, &settings);
+        let mut watched = family.fit_watched(sample.into(), sample).unwrap().unwrap();
+        let scores = watched.model.score(1, sample).unwrap();
+        let mut loss = 0.0;
+        for (score, label) in scores.iter().zip(&data.labels) {
+            loss -= if *label { score.ln() } else { (1.0 - score).ln() };
+        }
+        let first = watched.curve[0];
+        assert!((loss / 160.0 - first).abs() < 1e-6, "{seed}: {loss} {first}");
+        let finished = watched.model.finish(1).unwrap();
+        for (row, score) in data.rows().zip(&scores) {
+            assert!((finished.scorer().score(&row) - score).abs() < 1e-6, "{seed}");
+        }
+        finished.check_parity(sample).unwrap();
+        after_a_constant += u32::from(finished.report().sentence.contains(" 2 "));
+    }
+    assert!(after_a_constant > 0);
+}

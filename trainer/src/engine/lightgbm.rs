@@ -251,14 +251,17 @@ fn too_large(count: usize, what: &str) -> EngineError {
 /// Rounds without a split after which a fit ends. One such round says nothing about the next if rows, features or thresholds are drawn.
 const EMPTY_ROUNDS: usize = 50;
 
-/// A model while it grows, with the rows that it learns from. A round without a split leaves no tree.
+/// A model while it grows, with the rows that it learns from. A round without a split leaves no tree, but for the very first one: the library
+/// keeps its tree, a constant, in front of all others.
 #[derive(Debug)]
 pub struct Growing {
     // The first field is dropped first: the rows outlive the booster.
     booster: Booster,
     _rows: Arc<Bins>,
     _tested: Option<Arc<Bins>>,
+    /// Trees with a split.
     trees: u32,
+    has_constant: bool,
     empty: usize,
 }
 
@@ -282,6 +285,7 @@ impl Growing {
             _rows: rows,
             _tested: tested,
             trees: 0,
+            has_constant: false,
             empty: 0,
         })
     }
@@ -314,14 +318,20 @@ impl Growing {
                 self.empty = 0;
                 return Ok(true);
             }
+            self.has_constant |= self.trees == 0;
             self.empty += 1;
         }
         Ok(false)
     }
 
-    /// The model so far.
-    pub fn booster(&self) -> &Booster {
-        &self.booster
+    /// The probability of class 1 by the first trees.
+    pub fn predictions(&self, matrix: &Matrix, trees: u32) -> Result<Vec<f64>, EngineError> {
+        self.booster.predictions(matrix, Some(self.rounds_of(trees)))
+    }
+
+    /// How many rounds of the library the first trees with a split are.
+    pub fn rounds_of(&self, trees: u32) -> u32 {
+        trees.saturating_add(u32::from(self.has_constant))
     }
 
     /// The model, which does not grow any more.

@@ -54,7 +54,7 @@ pub struct LightGbm {
 struct FittedLightGbm {
     /// One call at a time, as the library requires.
     booster: Mutex<Booster>,
-    /// The rounds that it has of it, if not all.
+    /// The library's rounds that it has of it, if not all.
     rounds: Option<u32>,
     text: Vec<u8>,
     schema: FeatureSchema,
@@ -210,13 +210,14 @@ impl GrowingModel for GrowingLightGbm {
         let mut scores = Vec::with_capacity(sample.rows.len());
         for rows in sample.rows.chunks(BLOCK) {
             let matrix = Matrix::gather(Sample { rows, ..sample });
-            scores.extend(self.growing.booster().predictions(&matrix, Some(rounds))?);
+            scores.extend(self.growing.predictions(&matrix, rounds)?);
         }
         Ok(scores)
     }
 
     fn finish(mut self: Box<Self>, rounds: u32) -> Result<Box<dyn FittedModel>, FitError> {
         self.growing.grow(rounds)?;
+        let rounds = self.growing.rounds_of(rounds);
         Ok(Box::new(FittedLightGbm::new(
             self.growing,
             Some(rounds),

@@ -1,9 +1,6 @@
 //! Repeated stratified folds that separate no group.
 //!
-//! For repeat r, a generator is seeded as for folds of rows. The groups in the order of their first rows are shuffled and sorted by size,
-//! the largest first; groups of one size stay in the shuffled order. Each goes to the fold that keeps the counts of both classes most even,
-//! as in scikit-learn's `StratifiedGroupKFold`: the sum of the squares of the folds' shares in each class grows least. Of equally good
-//! folds it is the one with the fewest rows. The arithmetic uses integers, so that digests do not depend on rounding.
+//! For repeat r, a generator is seeded as for folds of rows. The groups in the order of their first rows are dealt by [`deal_parts`].
 //!
 //! Groups that have a row with the same values go together, unless that makes a part that is larger than a fold and than every group:
 //! if many rows are equal by chance, most groups would be joined.
@@ -11,6 +8,7 @@
 use crate::{
     data::row_columns::Groups,
     fit::{
+        deal::deal_parts,
         folds::{SplitMix64, mix},
         plan::Plan,
         split_error::SplitError,
@@ -69,30 +67,12 @@ pub(super) fn assign_once(
     folds: usize,
     random: &mut SplitMix64,
 ) -> Result<Vec<usize>, (usize, u8)> {
-    let mut order: Vec<&Part> = parts.iter().collect();
-    random.shuffle(&mut order);
-    // Stable: parts of one size stay in the shuffled order.
-    order.sort_by_key(|part| std::cmp::Reverse(part.rows.len()));
-    let mut totals = [0_u128; 2];
-    for part in parts {
-        for (total, count) in totals.iter_mut().zip(part.of_class) {
-            *total += count as u128;
-        }
-    }
-    let mut filled = vec![[0_u128; 2]; folds];
+    let of_class: Vec<[usize; 2]> = parts.iter().map(|part| part.of_class).collect();
+    let mut filled = vec![[0_usize; 2]; folds];
     let mut fold_of = vec![0; rows];
-    for part in order {
-        // By how much the sum of squares grows, less what is the same for every fold, over the common denominator.
-        let growth = |fold: &usize| {
-            let of = |class: usize| {
-                let other = totals[1 - class];
-                filled[*fold][class] * part.of_class[class] as u128 * other * other
-            };
-            (of(0) + of(1), filled[*fold][0] + filled[*fold][1])
-        };
-        let fold = (0..folds).min_by_key(growth).unwrap_or(0);
+    for (part, fold) in parts.iter().zip(deal_parts(&of_class, folds, random)) {
         for (filled, count) in filled[fold].iter_mut().zip(part.of_class) {
-            *filled += count as u128;
+            *filled += count;
         }
         for row in &part.rows {
             fold_of[*row] = fold;

@@ -13,6 +13,7 @@ pub mod bundle;
 pub mod calibrate;
 pub mod candidate;
 pub mod compare;
+pub(crate) mod deal;
 mod ensemble;
 pub mod error;
 mod evaluate;

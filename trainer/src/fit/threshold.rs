@@ -36,19 +36,17 @@ struct Counts {
     fn_: u64,
 }
 
-/// The shortest decimal number near the middle that is above one score and not above the other.
-fn between(below: Option<f64>, here: f64) -> Decimal {
+/// The shortest decimal number near the middle that is above one score and not above the other; none if twelve places cannot separate them.
+fn between(below: Option<f64>, here: f64) -> Option<Decimal> {
     let middle = f64::midpoint(below.unwrap_or(0.0), here);
     let lies_between = |threshold: &Decimal| {
         let value = threshold.to_f64();
         value <= here && below.is_none_or(|below| value > below)
     };
     let mut numbers = (2..=MAX_PLACES).filter_map(|places| Decimal::rounded(middle, places));
-    // Scores that twelve places cannot separate are answered alike, with class 1.
     numbers
         .find(lies_between)
-        .or_else(|| Decimal::rounded(0.0, 0))
-        .unwrap_or_else(ThresholdRule::half)
+        .or_else(|| Decimal::rounded(here, MAX_PLACES).filter(lies_between))
 }
 
 // === impl ThresholdRule ===
@@ -72,7 +70,8 @@ impl ThresholdRule {
         }
     }
 
-    /// The threshold for these scores: a short number between two of them. Of equally good ones the greatest.
+    /// The threshold for these scores: a short number between two of them. Of equally good ones the greatest. Scores that no decimal number
+    /// separates are answered alike.
     pub fn choose(&self, labels: &[bool], scores: &[f64]) -> Decimal {
         match self {
             Self::Default => return Self::half(),
@@ -106,7 +105,9 @@ impl ThresholdRule {
             let worth = self.worth(counts);
             if best.as_ref().is_none_or(|(best, _)| worth > *best) {
                 let below = groups.get(at + 1).map(|next| scores[next[0]]);
-                best = Some((worth, between(below, scores[group[0]])));
+                if let Some(threshold) = between(below, scores[group[0]]) {
+                    best = Some((worth, threshold));
+                }
             }
         }
         best.map_or_else(Self::half, |(_, threshold)| threshold)
@@ -210,6 +211,21 @@ mod tests {
             0.6,
             "at 1 they are both called"
         );
+    }
+
+    #[test]
+    fn a_cut_that_no_decimal_number_makes_is_left_to_the_best_of_the_others() {
+        let f1 = ThresholdRule::Maximise(ThresholdMetric::F1);
+        let labels = [true, true, false, false];
+        // The best cut is between the two in the middle.
+        let chosen = f1.choose(&labels, &[0.9, 0.333_333_333_333_333_3, 0.333_333_333_333, 0.1]);
+        assert_eq!(chosen.as_str(), "0.22");
+        // A number may separate scores although none that is rounded from their middle does.
+        let chosen = f1.choose(&labels[1..3], &[0.333_333_333_334, 0.333_333_333_333]);
+        assert_eq!(chosen.as_str(), "0.333333333334");
+        // A score that is nearly 0 is at least 0.
+        let chosen = f1.choose(&labels[1..2], &[1e-20]);
+        assert_eq!(chosen.to_f64(), 0.0);
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use modelward_crds::{Binning, TransformSpec};
 use modelward_model::transform::{self as served, Fitted};
-use modelward_wire::Decimal;
 
 use super::{
-    contract::{ColumnOutline, Inputs, TransformKind},
+    contract::{ColumnOutline, Inputs, TransformKind, round_to_value},
     quantile::quantile,
 };
 
@@ -26,7 +25,7 @@ impl Bins {
     pub(super) fn new(spec: &TransformSpec) -> Self {
         let edges = spec.edges.as_ref();
         Self {
-            edges: edges.map(|edges| edges.iter().map(Decimal::to_f64).collect()),
+            edges: edges.map(|edges| edges.iter().map(round_to_value).collect()),
             count: spec
                 .bins
                 .and_then(|bins| u32::try_from(bins).ok())
@@ -58,7 +57,8 @@ impl Bins {
         let mut wide = Vec::with_capacity(edges.len());
         let mut before: Option<f64> = None;
         for edge in edges.drain(..) {
-            let is_wide = before.is_none_or(|before| edge - before > LEAST_WIDTH);
+            let is_wide =
+                self.binning == Binning::Uniform || before.is_none_or(|before| edge - before > LEAST_WIDTH);
             let differs = wide.last().is_none_or(|last: &f64| (*last as f32) < edge as f32);
             if is_wide && differs {
                 wide.push(edge);

@@ -64,11 +64,15 @@ impl TransformKind for Clip {
     fn fit(&self, inputs: &Inputs<'_>) -> Result<Fitted, String> {
         let mut sorted = inputs.numbers();
         sorted.sort_by(f64::total_cmp);
-        let (min, max) = (self.min.learn(&sorted), self.max.learn(&sorted));
-        if let Some((min, max)) = min.zip(max).filter(|(min, max)| min > max) {
-            return Err(format!(
-                "has the least value {min} and the greatest value {max}: the least one must not exceed the greatest"
-            ));
+        let (min, mut max) = (self.min.learn(&sorted), self.max.learn(&sorted));
+        if let Some((least, greatest)) = min.zip(max).filter(|(min, max)| min > max) {
+            // A given 0.7 is above the quantile of rows that have 0.7, and as 32-bit floats, which values are, they are equal.
+            if least as f32 > greatest as f32 {
+                return Err(format!(
+                    "has the least value {least} and the greatest value {greatest}: the least one must not exceed the greatest"
+                ));
+            }
+            max = min;
         }
         Ok(Fitted::Clip(served::Clip { min, max }))
     }

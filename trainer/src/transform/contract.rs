@@ -3,6 +3,7 @@
 use std::fmt;
 
 use modelward_model::{DerivationError, FeatureKind, transform::Fitted};
+use modelward_wire::Decimal;
 
 use crate::data::dataset::Values;
 
@@ -25,6 +26,11 @@ pub trait TransformKind: fmt::Debug + Send + Sync {
         let _ = inputs;
         None
     }
+}
+
+/// A given number in the precision of values. Values are 32-bit floats, so a cell of 0.7 is a little less than the double 0.7.
+pub(super) fn round_to_value(number: &Decimal) -> f64 {
+    f64::from(number.to_f64() as f32)
 }
 
 /// A column before any row is read.
@@ -56,8 +62,17 @@ pub struct Inputs<'a> {
     pub labels: &'a [bool],
     /// How much each counts, if they count differently.
     pub weights: Option<&'a [f32]>,
-    /// The part of each, for cross-fitting; none if no transform needs them.
-    pub parts: &'a [usize],
+    /// Their parts, for cross-fitting; empty if no transform needs them.
+    pub parts: &'a Parts,
+}
+
+/// Parts of the training rows, each of which is encoded by the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The part of each row.
+    pub of_row: Vec<usize>,
+    /// Whether they are made of so few groups that their shares of class 1 may differ.
+    pub are_few_groups: bool,
 }
 
 /// Why transforms cannot be fitted.

@@ -2,9 +2,8 @@
 
 use modelward_crds::TransformSpec;
 use modelward_model::transform::{self as served, Fitted};
-use modelward_wire::Decimal;
 
-use super::contract::{ColumnOutline, Inputs, TransformKind};
+use super::contract::{ColumnOutline, Inputs, TransformKind, round_to_value};
 
 /// The number that is added first.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +16,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn new(spec: &TransformSpec) -> Self {
         Self {
-            offset: spec.offset.as_ref().map_or(0.0, Decimal::to_f64),
+            offset: spec.offset.as_ref().map_or(0.0, round_to_value),
         }
     }
 }

@@ -30,7 +30,7 @@ mod target_encode;
 #[cfg(test)]
 mod tests;
 
-pub use contract::{ColumnKind, ColumnOutline, Inputs, TransformError, TransformKind};
+pub use contract::{ColumnKind, ColumnOutline, Inputs, Parts, TransformError, TransformKind};
 pub use family::TransformedFamily;
 pub use kinds::of;
 pub use outline::{Problem, find_problems};

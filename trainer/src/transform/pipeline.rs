@@ -9,7 +9,7 @@ use modelward_model::{
 };
 
 use super::{
-    contract::{Inputs, TransformError, TransformKind},
+    contract::{Inputs, Parts, TransformError, TransformKind},
     cross_fit::assign_parts,
     kinds,
 };
@@ -77,7 +77,7 @@ impl Transforms {
         let parts = if self.list.iter().any(|declared| declared.kind.is_cross_fitted()) {
             assign_parts(&raw, self.seed)
         } else {
-            Vec::new()
+            Parts::default()
         };
         let Dataset {
             columns: values,
@@ -134,7 +134,7 @@ impl Declared {
         columns: &[Column],
         labels: &[bool],
         weights: Option<&[f32]>,
-        parts: &[usize],
+        parts: &Parts,
     ) -> Result<(Fitted, Vec<Column>), TransformError> {
         let find = |name: &String| {
             let found = columns.iter().find(|column| column.feature.name == *name);

@@ -13,6 +13,10 @@
 //! A training row must not be encoded by its own class: a family would trust the column more than it deserves, the more the rarer the
 //! category. So the training rows are cut into parts, and each part is encoded by the others. Rows that are scored are encoded by all
 //! training rows.
+//!
+//! If the parts are few groups, their rates differ, and the rate of the other parts is lower for a part with a higher rate: a family would
+//! learn the reverse of what scored rows have. Then q is the rate of all training rows, the same number in each part. So the rows of a
+//! single group, which no other part encodes, have one value, from which a family learns nothing.
 
 use modelward_crds::TransformSpec;
 use modelward_model::transform::{ByCategory, Fitted, Transform as _};
@@ -63,8 +67,13 @@ impl TargetEncode {
         }
     }
 
-    /// Sums of these rows by category.
-    fn learn(self, inputs: &Inputs<'_>, is_meant: impl Fn(usize) -> bool) -> ByCategory {
+    /// The encodings by these rows, smoothed towards a rate, or otherwise towards their own.
+    fn learn(
+        self,
+        inputs: &Inputs<'_>,
+        towards: Option<f64>,
+        is_meant: impl Fn(usize) -> bool,
+    ) -> ByCategory {
         let count = inputs.categories().len();
         // Missing values are one more category.
         let mut sums = vec![Sums::default(); count + 1];
@@ -87,7 +96,8 @@ impl TargetEncode {
                 sums.0[class] += weight;
             }
         }
-        let rate = if overall.all() > 0.0 { overall.rate() } else { 0.0 };
+        let own = if overall.all() > 0.0 { overall.rate() } else { 0.0 };
+        let rate = towards.unwrap_or(own);
         let variance = overall.squares() / overall.all();
         let mut values: Vec<f64> = sums
             .into_iter()
@@ -123,7 +133,7 @@ impl TransformKind for TargetEncode {
     }
 
     fn fit(&self, inputs: &Inputs<'_>) -> Result<Fitted, String> {
-        Ok(Fitted::TargetEncode(self.learn(inputs, |_| true)))
+        Ok(Fitted::TargetEncode(self.learn(inputs, None, |_| true)))
     }
 
     fn is_cross_fitted(&self) -> bool {
@@ -131,13 +141,18 @@ impl TransformKind for TargetEncode {
     }
 
     fn cross_fit(&self, inputs: &Inputs<'_>) -> Option<Values> {
+        let parts = &inputs.parts.of_row;
+        let towards = inputs
+            .parts
+            .are_few_groups
+            .then(|| self.learn(inputs, None, |_| true).unknown);
         let of_parts: Vec<ByCategory> = (0..PARTS)
-            .map(|part| self.learn(inputs, |row| inputs.parts.get(row) != Some(&part)))
+            .map(|part| self.learn(inputs, towards, |row| parts.get(row) != Some(&part)))
             .collect();
         let column = inputs.columns.first()?;
         let mut made = Values::empty(&FeatureKind::Numeric { min: None, max: None });
         let mut value: Vec<Value> = Vec::with_capacity(1);
-        for (row, part) in inputs.parts.iter().enumerate() {
+        for (row, part) in parts.iter().enumerate() {
             value.clear();
             of_parts.get(*part)?.apply(&[column.value(row)], &mut value);
             made.push(value.first().copied().unwrap_or(Value::Missing));

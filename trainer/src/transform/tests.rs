@@ -260,6 +260,65 @@ fn bounds_of_clip_and_bins_are_quantiles_of_the_training_rows_or_given() {
 }
 
 #[test]
+fn bins_of_equal_width_may_be_narrow_and_those_by_quantiles_may_not() {
+    let numbers: Vec<Option<f32>> = (0..5_u8).map(|at| Some(f32::from(at) * 1e-9)).collect();
+    let edges = |binning: &str| {
+        let spec = json!({"name": "t", "type": "Bins", "column": "x", "bins": 5, "binning": binning});
+        match of_numbers(&numbers, spec) {
+            Fitted::Bins(Bins { edges }) => edges.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((edges("Uniform"), edges("Quantile")), (4, 0));
+}
+
+#[test]
+fn a_value_that_equals_a_given_bound_or_offset_is_on_its_side_although_values_are_32_bit_floats() {
+    let data = rows(
+        &[Some(0.7), Some(0.3), Some(-0.7), Some(-0.3)],
+        &[None; 4],
+        &[true, false, true, false],
+    );
+    let list = json!([
+        {"name": "bin", "type": "Bins", "column": "x", "edges": ["-0.7", "-0.3", "0.3", "0.7"], "keep": true},
+        {"name": "log", "type": "Log", "column": "x", "offset": "0.7"},
+    ]);
+    let fitted = fit(&data, list, None);
+    let names: Vec<&str> = fitted.derivation.schema().names().collect();
+    assert_eq!(names, ["y", "c", "bin", "log"]);
+    let of = |column: usize| -> Vec<Value> {
+        let column = &fitted.data.columns[column];
+        (0..4).map(|row| column.value(row)).collect()
+    };
+    let bins = of(2);
+    assert_eq!(bins, [4, 3, 1, 2].map(Value::Category));
+    // -0.7 + 0.7 is not above 0.
+    let is_missing = of(3).into_iter().map(|value| value == Value::Missing);
+    assert_eq!(is_missing.collect::<Vec<_>>(), [false, false, true, false]);
+    // A server has the same values.
+    let served: Vec<Value> = data
+        .rows()
+        .map(|row| fitted.derivation.derive(&row).values()[2])
+        .collect();
+    assert_eq!(served, bins);
+}
+
+#[test]
+fn a_given_bound_of_clip_may_equal_a_quantile() {
+    let clipped = |number: f32, spec: Json| match of_numbers(&[Some(number), Some(number)], spec) {
+        Fitted::Clip(Clip { min, max }) => (min, max),
+        other => panic!("{other:?}"),
+    };
+    // As a 32-bit float, 0.7 is less than 0.7, and 0.3 is more than 0.3.
+    let least = json!({"name": "t", "type": "Clip", "column": "x", "minValue": "0.7", "maxQuantile": "0.5"});
+    assert_eq!(clipped(0.7, least), (Some(0.7), Some(0.7)));
+    let greatest =
+        json!({"name": "t", "type": "Clip", "column": "x", "minQuantile": "0.5", "maxValue": "0.3"});
+    let (min, max) = clipped(0.3, greatest);
+    assert_eq!((min, max), (Some(f64::from(0.3_f32)), min));
+}
+
+#[test]
 fn what_does_not_fit_the_features_is_a_sentence() {
     let found = |list: Json| -> Vec<String> {
         let problems = find_problems(&specs(list), &schema());
@@ -553,6 +612,25 @@ fn a_group_is_not_encoded_by_its_own_rows() {
     data.row_columns.groups = None;
     let apart = fit(&data, encode, None);
     assert!(area_of_column(&data, &apart.data.columns[1]) > 0.9);
+}
+
+#[test]
+fn a_group_is_not_encoded_by_its_own_rows_if_there_are_few_groups() {
+    let words = ["a", "b", "d", "e", "f", "g"];
+    let schema = FeatureSchema::new(vec![Feature::categorical("ward", &words)]).unwrap();
+    let encode = json!([{"name": "rate", "type": "TargetEncode", "column": "ward"}]);
+    // Each has a category of its own, of which the others say nothing: it has the rate of all rows.
+    for wards in [1, 2, 6] {
+        let table: Vec<Row> = (0..60)
+            .map(|row| Row::new(vec![Value::Category(row % wards)]))
+            .collect();
+        let labels = (0..60).map(|row| row % 5 < 2).collect();
+        let mut data = Dataset::from_rows(schema.clone(), &table, labels);
+        let names = (0..60).map(|row: u32| format!("w{}", row % wards).into());
+        data.row_columns.groups = Some(Groups::of_values("ward", names));
+        let fitted = fit(&data, encode.clone(), None);
+        assert_eq!(fitted.data.columns, [Values::Numbers(vec![0.4; 60])], "{wards}");
+    }
 }
 
 #[test]

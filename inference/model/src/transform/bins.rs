@@ -9,7 +9,8 @@ use crate::schema::{Feature, FeatureKind, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Bins {
-    /// The bounds between intervals, ascending. A bound belongs to the interval above it.
+    /// The bounds between intervals, ascending. A bound belongs to the interval above it. Given ones are numbers of single precision; bundles
+    /// of earlier trainers have others, which are applied as they are, so that such a model answers as it was measured.
     pub edges: Vec<f64>,
 }
 

@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Log {
-    /// What is added, at least 0.
+    /// What is added, at least 0: a number of single precision, but for bundles of earlier trainers.
     pub offset: f64,
 }
 

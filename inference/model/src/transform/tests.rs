@@ -256,6 +256,14 @@ fn a_bound_belongs_to_the_bin_above_it_and_bins_are_named_by_their_bounds() {
 }
 
 #[test]
+fn numbers_of_a_bundle_that_are_not_32_bit_floats_are_applied_as_they_are() {
+    let bins = Fitted::Bins(Bins { edges: vec![0.7] });
+    assert_eq!(of_x(bins, &[number(0.7)]), [Value::Category(0)]);
+    let log = Fitted::Log(Log { offset: 0.7 });
+    assert!(matches!(of_x(log, &[number(-0.7)])[0], Value::Number(x) if (x + 18.25).abs() < 0.1));
+}
+
+#[test]
 fn a_ratio_by_0_and_a_product_that_no_float_holds_are_missing() {
     let rows = |x, y| [[number(x), number(y), Value::Missing]];
     let ratio = |x, y| made(&["x", "y"], Fitted::Ratio(Ratio {}), &rows(x, y)).1.concat()[0];

@@ -84,11 +84,14 @@ pub(super) fn best_worth(families: &[Proposals]) -> Vec<f64> {
     best.map(|best| best.worth.clone()).unwrap_or_default()
 }
 
-/// The loss of a proposal: lower is better. That of one that was not continued comes from its folds so far, by the metric that prunes.
+/// The loss of a proposal: lower is better. That of one that was not continued comes from its folds so far, by the metric that prunes; one
+/// that failed has none.
 pub(super) fn loss_of(value: Option<f64>, worth: &[f64], by: MetricName) -> f64 {
     match value {
         Some(value) if by.higher_is_better() => -value,
         Some(value) => value,
+        // Worse than any that was measured.
+        None if worth.is_empty() => 2e3,
         // Worse than any that was evaluated to the end, and more so the worse it was.
         None => 1e3 - worth.iter().sum::<f64>() / worth.len().max(1) as f64,
     }

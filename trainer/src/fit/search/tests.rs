@@ -233,6 +233,17 @@ fn a_trial_that_fails_says_why_also_behind_kept_rounds_and_another_is_selected()
 }
 
 #[test]
+fn a_trial_that_failed_is_worse_than_any_that_was_stopped_early_by_every_metric() {
+    for by in [MetricName::LogLoss, MetricName::Brier, MetricName::RocAuc] {
+        let sign = if by.higher_is_better() { 1.0 } else { -1.0 };
+        let worth = [0.6, 0.8].map(|value| sign * value);
+        let (complete, stopped) = (loss_of(Some(0.7), &worth, by), loss_of(None, &worth, by));
+        let failed = loss_of(None, &[], by);
+        assert!(complete < stopped && stopped < failed, "{by:?}");
+    }
+}
+
+#[test]
 fn what_was_kept_of_another_search_or_is_damaged_is_not_used_and_the_search_starts_over() {
     let plan = plan_of_all(14);
     let store = Memory::default();
