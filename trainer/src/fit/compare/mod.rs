@@ -18,6 +18,9 @@
 //! than the champion was trained on, in any file. At least 30 of these are needed, and the two must answer with different
 //! classes on 10 of them; otherwise there is not enough evidence, and the comparison fails. Draws are integers of a
 //! seeded generator and sums have a fixed order: the same data and spec give the same bound, bit for bit.
+//!
+//! With `validation.groupBy`, rows of a group are alike, so a draw has whole groups, as many as there are. Evidence is counted in groups
+//! as well: new rows of at least 30 groups, in 10 of which the two answer a row with different classes.
 
 mod bootstrap;
 mod champion;
@@ -35,4 +38,4 @@ pub use error::CompareError;
 pub use features::check_features;
 pub use new_rows::count_new_rows;
 pub use opponent::Opponent;
-pub use outcome::{Comparison, Evidence, LEAST_DIFFERING, LEAST_NEW_ROWS, Outcome};
+pub use outcome::{Comparison, Evidence, GroupCounts, LEAST_DIFFERING, LEAST_NEW_ROWS, Outcome};
