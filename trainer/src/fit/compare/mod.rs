@@ -2,7 +2,8 @@
 //!
 //! The challenger is judged by its out-of-fold scores. The champion is judged by its own out-of-fold scores on rows that it
 //! was trained on, which its bundle keeps by the rows' hashes, and by the score that it serves on every other row. (Judged by
-//! its serving scores on rows that it has seen, a champion that memorized them would beat every challenger.)
+//! its serving scores on rows that it has seen, a champion that memorized them would beat every challenger.) Each out-of-fold
+//! score is classified by the threshold that was learned from the other folds of its repeat, of both models.
 //!
 //! ```text
 //!  d  = m(challenger) − m(champion)     on the rows; negated for LogLoss and Brier, so that higher is better

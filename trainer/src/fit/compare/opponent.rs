@@ -57,10 +57,10 @@ impl Opponent {
         let (bundle, known) = (&opened.bundle, &opened.known);
         let places = opened.places(data)?;
         let taken: BTreeSet<&str> = places.keys().copied().collect();
-        let lengths = known.values().map(|known| known.scores.len());
+        let lengths = known.values().map(|known| known.answers.len());
         let repeats = lengths.max().unwrap_or(1).max(1);
         let mut has_score = Vec::with_capacity(data.len());
-        let mut scores = vec![Vec::with_capacity(data.len()); repeats];
+        let mut scores = Scores::without_rows(repeats, data.len());
         let mut new_rows = Vec::new();
         let mut seen = Seen::new(known);
         let ends = files.into_iter().scan(0, |end, rows| {
@@ -78,11 +78,9 @@ impl Opponent {
             }
             // For a further row with the same values, the champion has learnt from one of them.
             let of_hash = known.get(&hash);
-            has_score.push(of_hash.is_none_or(|known| !known.scores.is_empty()));
-            if let Some(known) = of_hash.filter(|known| !known.scores.is_empty()) {
-                for (scores, score) in scores.iter_mut().zip(&known.scores) {
-                    scores.push(*score);
-                }
+            has_score.push(of_hash.is_none_or(|known| !known.answers.is_empty()));
+            if let Some(known) = of_hash.filter(|known| !known.answers.is_empty()) {
+                scores.push_row(known.answers.iter().map(|answer| (answer.score, answer.is_one)));
                 continue;
             }
             let read =
@@ -91,14 +89,12 @@ impl Opponent {
                     row: row + 1,
                     reason,
                 })?;
-            let served = bundle.score(&read);
-            for scores in &mut scores {
-                scores.push(served);
-            }
+            let served = opened.thresholds.answer(bundle.score(&read));
+            scores.push_row(std::iter::repeat_n((served.score, served.is_one), repeats));
         }
         Ok(Self {
             champion: champion.clone(),
-            scores: Scores::by_threshold(bundle.threshold(), scores),
+            scores,
             has_score,
             new_rows,
         })
