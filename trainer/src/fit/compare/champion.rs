@@ -106,7 +106,13 @@ impl Opened {
             Ok(thresholds) => thresholds,
             Err(reason) => return Err(CompareError::Metrics { version, reason }),
         };
-        match out_of_fold(dir, &champion.bundle, &thresholds) {
+        // An imported model has no folds, and the rows that it was trained on are not known.
+        let known = if bundle.info().imported.is_some() {
+            Ok(HashMap::new())
+        } else {
+            out_of_fold(dir, &champion.bundle, &thresholds)
+        };
+        match known {
             Ok(known) => Ok(Self {
                 version,
                 bundle,
