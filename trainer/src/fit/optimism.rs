@@ -3,8 +3,8 @@
 //! The best mean of many is good by luck too. The bootstrap bias corrected cross-validation (Tsamardinos, Greasidou and Borboudakis 2018,
 //! Machine Learning 107) needs no further fit: rows are drawn with replacement, the best candidate is selected by its out-of-fold
 //! scores on the drawn rows, and that candidate is measured on the rows that were not drawn. The mean over the draws estimates how good the
-//! selection is; with one candidate it estimates the metric itself. If folds separate no group, groups are drawn in place of rows: otherwise
-//! rows of a group that selects would also measure.
+//! selection is; with one candidate it estimates the metric itself. If folds separate no group, groups are drawn in place of rows:
+//! otherwise rows of a group that selects would also measure.
 
 use modelward_crds::MetricName;
 use serde::Serialize;

@@ -1,8 +1,8 @@
 //! What a bootstrap draws: rows, or whole groups of rows.
 //!
-//! Rows of one group are alike. If they were drawn one by one, a draw would vary as little as if each of them were new information, and the
-//! rows of a group would be both drawn and left out. So if folds separate no group, no draw does: as many groups are drawn as there are, with
-//! replacement, each with all of its rows.
+//! Rows of one group are alike. If they were drawn one by one, a draw would vary as little as if each of them were new information, and
+//! the rows of a group would be both drawn and left out. So if folds separate no group, no draw does: as many groups are drawn as there
+//! are, with replacement, each with all of its rows.
 
 use std::collections::HashMap;
 

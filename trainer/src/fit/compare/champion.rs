@@ -164,8 +164,8 @@ impl Thresholds {
         }
     }
 
-    /// An answer to a row that a fold tested. The threshold that serves was learned from this very score: it would favor the champion over a
-    /// challenger, whose folds have thresholds of the other folds.
+    /// An answer to a row that a fold tested. The threshold that serves was learned from this very score: it would favor the champion over
+    /// a challenger, whose folds have thresholds of the other folds.
     fn answer_of_fold(&self, repeat: usize, fold: Option<usize>, score: f64) -> Answer {
         let learned = fold.and_then(|fold| self.of_folds.get(&(repeat, fold)));
         Answer {
