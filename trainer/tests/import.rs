@@ -12,7 +12,9 @@ use std::{
     process::{Command, Output},
 };
 
-use modelward_model::{Bundle, FeatureKind, Value as Cell, family::tree_case};
+use modelward_crds::Champion;
+use modelward_model::{Bundle, FeatureKind, Row, Value as Cell, family::tree_case};
+use modelward_trainer::{data::dataset::Dataset, fit::compare::Opponent};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -156,6 +158,41 @@ fn models_of_scikit_learn_become_bundles_within_a_millionth() {
         );
     }
     assert_eq!(count, 13);
+}
+
+#[test]
+fn every_row_is_new_to_an_imported_champion() {
+    let model = models().join("trees/lightgbm.txt");
+    let import = Import::new();
+    import.succeed(&model, &tree_sample(&read_case(&model)), &NAME);
+    let bundle = Bundle::open_any(&import.path("bundle")).unwrap();
+    let values = bundle
+        .schema()
+        .features
+        .iter()
+        .map(|feature| match &feature.kind {
+            FeatureKind::Numeric { min, .. } => Cell::Number(min.unwrap_or(1.0) as f32),
+            FeatureKind::Categorical { .. } => Cell::Category(0),
+        });
+    let row = Row::new(values.collect());
+    let data = Dataset::from_rows(
+        bundle.schema().clone(),
+        &[row.clone(), row.clone(), row],
+        vec![true, false, true],
+    );
+    let champion = Champion {
+        version: "heart-1".to_owned(),
+        bundle: bundle.digest(),
+        margin: "0.03".parse().unwrap(),
+    };
+    let opened = Opponent::open(
+        &import.path("bundle"),
+        &champion,
+        &bundle.info().target,
+        &data,
+        [3],
+    );
+    assert_eq!(opened.unwrap().new_rows(), [0, 1, 2]);
 }
 
 #[test]

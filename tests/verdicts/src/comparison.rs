@@ -66,7 +66,7 @@ pub(crate) fn passes(pair: Pair, rows: usize, seed: u64) -> bool {
         threshold: "0.5".parse().expect("a decimal number"),
     };
     let compared = Opponent::of_scores(champion, THRESHOLD, of_champion)
-        .compare(&labels, &challenger, MetricName::Accuracy, seed)
+        .compare(&labels, None, &challenger, MetricName::Accuracy, seed)
         .expect("two models that can be compared");
     compared.gates().iter().all(|gate| gate.passed)
 }

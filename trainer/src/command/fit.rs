@@ -172,15 +172,23 @@ async fn train_on(
 async fn compare_with_champion(
     trained: Trained,
     baselines: Baselines,
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     plan: &Plan,
     meter: &Arc<Meter>,
 ) -> anyhow::Result<(Trained, Baselines, Option<Comparison>)> {
-    let (labels, plan, meter) = (snapshot.data.labels.clone(), plan.clone(), Arc::clone(meter));
+    let (snapshot, plan, meter) = (Arc::clone(snapshot), plan.clone(), Arc::clone(meter));
     let work = move || {
         let comparison = baselines.champion.as_ref().map(|champion| {
             meter.at("comparing with the champion", 91);
-            champion.compare(&labels, trained.candidate(), plan.select_by, plan.seed)
+            let data = &snapshot.data;
+            let groups = plan.groups(&data.row_columns);
+            champion.compare(
+                &data.labels,
+                groups,
+                trained.candidate(),
+                plan.select_by,
+                plan.seed,
+            )
         });
         (trained, baselines, comparison.transpose())
     };

@@ -1,5 +1,7 @@
 //! Columns that are neither features nor the target.
 
+use std::collections::HashSet;
+
 use modelward_wire::words;
 use serde::{Deserialize, Serialize};
 
@@ -211,6 +213,12 @@ impl TimeFormat {
 // === impl Groups ===
 
 impl Groups {
+    /// How many groups these rows are of.
+    pub fn count_of(&self, rows: &[usize]) -> usize {
+        let of_rows: HashSet<u32> = rows.iter().map(|row| self.of_row[*row]).collect();
+        of_rows.len()
+    }
+
     /// The groups of these values, one per row.
     pub fn of_values<'a>(column: &str, values: impl Iterator<Item = std::borrow::Cow<'a, str>>) -> Self {
         let mut places = std::collections::HashMap::new();

@@ -32,6 +32,7 @@ pub mod optimism;
 pub mod plan;
 pub mod progress;
 pub mod reference;
+mod resample;
 pub mod search;
 pub mod select;
 mod selected;

@@ -3,15 +3,20 @@
 //! The best mean of many is good by luck too. The bootstrap bias corrected cross-validation (Tsamardinos, Greasidou and Borboudakis 2018,
 //! Machine Learning 107) needs no further fit: rows are drawn with replacement, the best candidate is selected by its out-of-fold
 //! scores on the drawn rows, and that candidate is measured on the rows that were not drawn. The mean over the draws estimates how good the
-//! selection is; with one candidate it estimates the metric itself.
+//! selection is; with one candidate it estimates the metric itself. If folds separate no group, groups are drawn in place of rows:
+//! otherwise rows of a group that selects would also measure.
 
 use modelward_crds::MetricName;
 use serde::Serialize;
 
-use crate::fit::{
-    candidate::Candidate,
-    compare::tally::{Scores, Tally},
-    folds::{SplitMix64, mix},
+use crate::{
+    data::row_columns::Groups,
+    fit::{
+        candidate::Candidate,
+        compare::tally::{Scores, Tally},
+        folds::{SplitMix64, mix},
+        resample::Units,
+    },
 };
 
 /// Draws of the bootstrap for little data, and for much.
@@ -39,10 +44,12 @@ pub struct Corrected {
     pub interval: [f64; 2],
 }
 
-/// Corrects for the selection among these candidates; `None` if there are fewer than two.
+/// Corrects for the selection among these candidates; `None` if there are fewer than two. If rows have groups that go together, groups are
+/// drawn.
 pub(crate) fn correct(
     candidates: &[&Candidate],
     labels: &[bool],
+    groups: Option<&Groups>,
     by: MetricName,
     seed: u64,
 ) -> Option<Corrected> {
@@ -51,6 +58,7 @@ pub(crate) fn correct(
     }
     let count = labels.len();
     let rows = candidates[0].scored_rows();
+    let mut units = Units::new(&rows, groups);
     let labels: &[bool] = &rows.iter().map(|row| labels[*row]).collect::<Vec<_>>();
     let tallies: Vec<Tally> = candidates
         .iter()
@@ -86,10 +94,7 @@ pub(crate) fn correct(
         has(true) && has(false)
     };
     for _ in 0..draws {
-        times.fill(0);
-        for _ in 0..labels.len() {
-            times[random.below(labels.len() as u64) as usize] += 1;
-        }
+        units.draw(&mut random, &mut times);
         for (place, times) in left_out.iter_mut().zip(&times) {
             *place = u64::from(*times == 0);
         }
@@ -118,6 +123,8 @@ pub(crate) fn correct(
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::{
         family::Parameters,
@@ -154,7 +161,7 @@ mod tests {
         for seed in 0..20 {
             let candidates: Vec<Candidate> = (0..50).map(|_| candidate(&labels, 0.0, &mut random)).collect();
             let of: Vec<&Candidate> = candidates.iter().collect();
-            let found = correct(&of, &labels, MetricName::RocAuc, seed).unwrap();
+            let found = correct(&of, &labels, None, MetricName::RocAuc, seed).unwrap();
             before += found.selected / 20.0;
             after += found.corrected / 20.0;
         }
@@ -168,9 +175,43 @@ mod tests {
         let mut random = SplitMix64::new(5);
         let candidates = [0.0, 0.25, 0.05].map(|signal| candidate(&labels, signal, &mut random));
         let of: Vec<&Candidate> = candidates.iter().collect();
-        let found = correct(&of, &labels, MetricName::RocAuc, 7).unwrap();
+        let found = correct(&of, &labels, None, MetricName::RocAuc, 7).unwrap();
         assert!((found.corrected - found.selected).abs() < 0.01, "{found:?}");
         assert!(found.interval[0] < found.corrected && found.corrected < found.interval[1]);
-        assert_eq!(correct(&of[..1], &labels, MetricName::RocAuc, 7), None);
+        assert_eq!(correct(&of[..1], &labels, None, MetricName::RocAuc, 7), None);
+    }
+
+    #[test]
+    fn guesses_about_groups_of_equal_rows_are_guesses_only_if_groups_are_drawn() {
+        // 40 patients of four rows each, which are copies: a candidate guesses once for each patient.
+        let patients: Vec<u32> = (0..160).map(|row| row / 4).collect();
+        let labels: Vec<bool> = patients.iter().map(|patient| patient % 3 == 0).collect();
+        let names = patients.iter().map(|patient| Cow::Owned(patient.to_string()));
+        let groups = Groups::of_values("patient", names);
+        let mut random = SplitMix64::new(11);
+        let mut guess = || {
+            let scores: Vec<f64> = (0..40).map(|_| random.below(1_000_000) as f64 / 1e6).collect();
+            let scored = ScoredFold {
+                repeat: 0,
+                fold: 0,
+                rows: (0..160).collect(),
+                scores: patients.iter().map(|patient| scores[*patient as usize]).collect(),
+            };
+            Candidate::new("Any", Parameters::new([]), &labels, &[scored], &plan()).unwrap()
+        };
+        let (mut by_rows, mut by_groups) = (0.0, 0.0);
+        for seed in 0..10 {
+            let candidates: Vec<Candidate> = (0..20).map(|_| guess()).collect();
+            let of: Vec<&Candidate> = candidates.iter().collect();
+            let corrected = |groups| {
+                correct(&of, &labels, groups, MetricName::RocAuc, seed)
+                    .unwrap()
+                    .corrected
+            };
+            by_rows += corrected(None) / 10.0;
+            by_groups += corrected(Some(&groups)) / 10.0;
+        }
+        assert!(by_rows > 0.6, "rows of a patient select and measure: {by_rows}");
+        assert!((by_groups - 0.5).abs() < 0.08, "{by_groups}");
     }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use modelward_crds::{CalibrationMethod, EnsembleUse, MetricName, TrainingSource};
 
 use crate::{
+    data::row_columns::{Groups, RowColumns},
     family::{self, Settings, TrainableFamily},
     fit::{threshold::ThresholdRule, weights::Weighting},
     transform::{TransformedFamily, Transforms},
@@ -160,6 +161,14 @@ impl Plan {
     /// Whether one model, which no fold is fitted for, is measured on parts of the held-out rows.
     pub fn has_one_model(&self) -> bool {
         self.families.is_empty()
+    }
+
+    /// The groups of rows that no fold separates, if rows are split by groups.
+    pub fn groups<'a>(&self, columns: &'a RowColumns) -> Option<&'a Groups> {
+        match self.split_by {
+            SplitBy::Groups => columns.groups.as_ref(),
+            SplitBy::Rows | SplitBy::Time { .. } => None,
+        }
     }
 
     /// How rows are split, in words.

@@ -118,8 +118,9 @@ pub fn train_behind(
         found.complete.iter().chain(ensemble).collect()
     };
     // If an ensemble is always used, no metric selects it.
+    let groups = plan.groups(&data.row_columns);
     let corrected = is_by_metric
-        .then(|| correct(&compared, &data.labels, plan.select_by, plan.seed))
+        .then(|| correct(&compared, &data.labels, groups, plan.select_by, plan.seed))
         .flatten();
 
     let family = &*family;

@@ -453,6 +453,31 @@ fn a_challenger_that_learned_from_shuffled_labels_is_worse_and_the_same_data_aga
 }
 
 #[test]
+fn the_same_training_again_with_a_learned_threshold_is_exactly_as_good_on_all_rows() {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let learned = |text: &str, line: &str| {
+        let gates = format!("      threshold: {{maximise: F1}}\n{line}      gates:");
+        text.replace("      gates:", &gates)
+    };
+    let first = spec(temp.path(), |text| learned(&text, ""));
+    let champion = trained(&ledger, &first, &[&sample_data()]).digest.unwrap();
+    let line = format!("      {}\n", not_worse_than(&champion));
+    let again = spec(temp.path(), |text| learned(&text, &line));
+    let result = trained(&ledger, &again, &[&sample_data()]);
+    assert_eq!(result.gates[1].value.as_str(), "0.000000", "{:?}", result.gates);
+    let metrics = std::fs::read(ledger.kept(&result.digest.unwrap()).join(file::METRICS)).unwrap();
+    let metrics: serde_json::Value = serde_json::from_slice(&metrics).unwrap();
+    let all = &metrics["notWorseThan"]["on"][0];
+    assert_eq!(
+        all["champion"], all["challenger"],
+        "both are classified by the thresholds of their folds"
+    );
+    assert_eq!(all["count"], 303);
+    assert_eq!(all["differing"], 0);
+}
+
+#[test]
 fn a_snapshot_counts_the_rows_that_the_champion_was_not_trained_on() {
     let ledger = Ledger::start();
     let temp = tempfile::tempdir().unwrap();

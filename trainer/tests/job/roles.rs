@@ -46,7 +46,15 @@ fn spec(dir: &Path, training: &str) -> PathBuf {
 
 /// Both Jobs: the result of the last one, and the files of the bundle.
 fn run(csv: &str, training: &str) -> (JobResult, Option<BTreeMap<&'static str, String>>) {
-    let ledger = Ledger::start();
+    run_with(&Ledger::start(), csv, training)
+}
+
+/// Both Jobs, with this ledger.
+fn run_with(
+    ledger: &Ledger,
+    csv: &str,
+    training: &str,
+) -> (JobResult, Option<BTreeMap<&'static str, String>>) {
     let temp = tempfile::tempdir().unwrap();
     let data = temp.path().join("visits.csv");
     std::fs::write(&data, csv).unwrap();
@@ -129,6 +137,35 @@ fn no_patient_is_in_two_folds_of_a_job_that_groups_by_patient() {
         metrics["folds"]["group"],
         serde_json::json!({"column": "patient", "groups": 80})
     );
+}
+
+#[test]
+fn many_new_rows_of_one_patient_are_not_enough_for_a_job_that_groups_by_patient() {
+    let ledger = Ledger::start();
+    let training =
+        "      exclude: [day, weight]\n      validation: {folds: 4, repeats: 2, seed: 5, groupBy: patient}";
+    let (champion, _) = run_with(&ledger, &visits(), training);
+    let mut csv = visits();
+    for visit in 0..40_u32 {
+        let (x, z, y) = (1_000 + visit, visit % 17, visit % 2);
+        let _ = writeln!(csv, "P900,2026-01-01,1,{x},{z},{y}");
+    }
+    let bundle = champion.digest.unwrap();
+    let compared = format!("{training}\n      notWorseThan: {{version: visits-0, bundle: \"{bundle}\"}}");
+    let (result, files) = run_with(&ledger, &csv, &compared);
+    assert_eq!(result.verdict, Verdict::GatesFailed, "{}", result.message);
+    assert!(
+        result.message.contains(
+            "there are not enough groups by patient to compare with visits-0: 40 new rows of 1 group, "
+        ),
+        "{}",
+        result.message
+    );
+    let metrics = json(&files.unwrap(), "metrics.json");
+    let comparison = &metrics["notWorseThan"];
+    assert_eq!(comparison["groupedBy"], "patient");
+    assert_eq!(comparison["on"][0]["groups"]["count"], 81);
+    assert_eq!(comparison["on"][1]["groups"]["count"], 1);
 }
 
 #[test]

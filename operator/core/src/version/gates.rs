@@ -114,9 +114,15 @@ fn gate_words(name: &str, training: &TrainingSource, gate: &GateStatus) -> Strin
             rows.phrase(),
             value.as_str().trim_start_matches('-')
         ),
-        GateBound::NotWorseThan { version, .. } => format!(
-            "there are not enough new rows to compare {name} with {version}, or the two differ on too few of them: add new rows"
-        ),
+        GateBound::NotWorseThan { version, .. } => match &training.validation.group_by {
+            Some(column) => format!(
+                "there are not enough groups by {column} with new rows to compare {name} with {version}, or the two differ in too few of \
+                 them: add rows of new groups"
+            ),
+            None => format!(
+                "there are not enough new rows to compare {name} with {version}, or the two differ on too few of them: add new rows"
+            ),
+        },
         GateBound::Other(bound) => format!("{with_value} is outside the gate {bound}"),
     }
 }

@@ -1455,6 +1455,30 @@ fn a_version_that_is_worse_than_the_champion_or_was_not_compared_has_not_passed(
 }
 
 #[test]
+fn a_comparison_on_too_few_new_rows_or_groups_says_which_to_add() {
+    let message = |group_by: Option<&str>| {
+        let mut version = pinned();
+        let training = version.spec.source.training.as_mut().unwrap();
+        training.validation.group_by = group_by.map(str::to_owned);
+        step(&mut version, &world(), 0);
+        let mut result = fitted("0.8151", true);
+        result.gates.push(compared("-0.01", false));
+        result.verdict = Outcome::GatesFailed;
+        step(&mut version, &with_job(JobSeen::Finished(Box::new(result))), 10);
+        condition(&version, ConditionType::GatesPassed).2.to_owned()
+    };
+    assert_eq!(
+        message(None),
+        "there are not enough new rows to compare heart-1 with heart-0, or the two differ on too few of them: add new rows"
+    );
+    assert_eq!(
+        message(Some("patient")),
+        "there are not enough groups by patient with new rows to compare heart-1 with heart-0, or the two differ in too few of them: \
+         add rows of new groups"
+    );
+}
+
+#[test]
 fn a_comparison_is_no_outcome_of_a_bound_on_the_same_metric() {
     let mut version = pinned();
     step(&mut version, &world(), 0);

@@ -22,7 +22,47 @@ struct Line {
     row_hash: String,
     repeat: usize,
     /// None for a row that no fold tested.
+    fold: Option<usize>,
+    /// Likewise.
     score: Option<f64>,
+}
+
+/// What is read of `metrics.json`.
+#[derive(Debug, Deserialize)]
+struct MetricsPart {
+    /// None of an imported model.
+    #[serde(default)]
+    candidates: Vec<CandidatePart>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CandidatePart {
+    family: String,
+    #[serde(default)]
+    folds: Vec<FoldPart>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FoldPart {
+    repeat: usize,
+    fold: usize,
+    threshold: Option<f64>,
+}
+
+/// The thresholds of the champion.
+#[derive(Debug)]
+pub(super) struct Thresholds {
+    serving: f64,
+    /// By repeat and fold, the one that was learned from the other folds.
+    of_folds: HashMap<(usize, usize), f64>,
+}
+
+/// An answer of the champion to a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Answer {
+    pub(super) score: f64,
+    /// Whether the class is 1.
+    pub(super) is_one: bool,
 }
 
 /// What the champion's bundle keeps about the rows of one hash that it was trained on.
@@ -30,8 +70,8 @@ struct Line {
 pub(super) struct Known {
     /// How many rows they are.
     pub(super) rows: usize,
-    /// The scores of the first of them that was tested, by models that had not seen it, in the order of repeats; empty if none was.
-    pub(super) scores: Vec<f64>,
+    /// The answers to the first of them that was tested, by models that had not seen it, in the order of repeats; empty if none was.
+    pub(super) answers: Vec<Answer>,
     /// The first of them, as the champion's file numbers rows.
     pub(super) first: u64,
 }
@@ -40,6 +80,7 @@ pub(super) struct Known {
 pub(super) struct Opened {
     pub(super) version: String,
     pub(super) bundle: Bundle,
+    pub(super) thresholds: Thresholds,
     pub(super) known: HashMap<String, Known>,
 }
 
@@ -61,10 +102,21 @@ impl Opened {
                 challenger: target.positive_when.clone(),
             });
         }
-        match out_of_fold(dir, &champion.bundle) {
+        let thresholds = match read_thresholds(dir, &champion.bundle, &bundle) {
+            Ok(thresholds) => thresholds,
+            Err(reason) => return Err(CompareError::Metrics { version, reason }),
+        };
+        // An imported model has no folds, and the rows that it was trained on are not known.
+        let known = if bundle.info().imported.is_some() {
+            Ok(HashMap::new())
+        } else {
+            out_of_fold(dir, &champion.bundle, &thresholds)
+        };
+        match known {
             Ok(known) => Ok(Self {
                 version,
                 bundle,
+                thresholds,
                 known,
             }),
             Err(reason) => Err(CompareError::OutOfFold { version, reason }),
@@ -86,17 +138,67 @@ impl Opened {
     }
 }
 
+// === impl Thresholds ===
+
+impl Thresholds {
+    /// Those in `metrics.json` of the candidate of this family.
+    fn read(bytes: &[u8], family: &str, serving: f64) -> serde_json::Result<Self> {
+        let metrics: MetricsPart = serde_json::from_slice(bytes)?;
+        let selected = metrics
+            .candidates
+            .iter()
+            .find(|candidate| candidate.family == family);
+        let folds = selected.into_iter().flat_map(|candidate| &candidate.folds);
+        let of_fold = |fold: &FoldPart| Some(((fold.repeat, fold.fold), fold.threshold?));
+        Ok(Self {
+            serving,
+            of_folds: folds.filter_map(of_fold).collect(),
+        })
+    }
+
+    /// An answer as it is served.
+    pub(super) fn answer(&self, score: f64) -> Answer {
+        Answer {
+            score,
+            is_one: score >= self.serving,
+        }
+    }
+
+    /// An answer to a row that a fold tested. The threshold that serves was learned from this very score: it would favor the champion over
+    /// a challenger, whose folds have thresholds of the other folds.
+    fn answer_of_fold(&self, repeat: usize, fold: Option<usize>, score: f64) -> Answer {
+        let learned = fold.and_then(|fold| self.of_folds.get(&(repeat, fold)));
+        Answer {
+            score,
+            is_one: score >= learned.copied().unwrap_or(self.serving),
+        }
+    }
+}
+
+/// The thresholds of the champion's folds, as far as its bundle has them.
+fn read_thresholds(dir: &Path, digest: &Digest, bundle: &Bundle) -> Result<Thresholds, String> {
+    let text = |error: FilesError| error.to_string();
+    let dir = VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle).map_err(text)?;
+    let bytes = dir.read(file::METRICS).map_err(text)?;
+    Thresholds::read(&bytes, &bundle.info().family, bundle.threshold()).map_err(|error| error.to_string())
+}
+
 /// What the champion's bundle keeps about each row that it was trained on, by hash.
-fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Known>, String> {
+fn out_of_fold(
+    dir: &Path,
+    digest: &Digest,
+    thresholds: &Thresholds,
+) -> Result<HashMap<String, Known>, String> {
     let text = |error: FilesError| error.to_string();
     let bytes = VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle)
         .and_then(|dir| dir.read(file::OUT_OF_FOLD))
         .map_err(text)?;
+    read_known(&bytes, thresholds)
+}
+
+fn read_known(bytes: &[u8], thresholds: &Thresholds) -> Result<HashMap<String, Known>, String> {
     let mut known: HashMap<String, Known> = HashMap::new();
-    for (index, line) in csv::Reader::from_reader(bytes.as_slice())
-        .deserialize()
-        .enumerate()
-    {
+    for (index, line) in csv::Reader::from_reader(bytes).deserialize().enumerate() {
         let line: Line = line.map_err(|error| error.to_string())?;
         let place = index + 1;
         let of_hash = known.entry(line.row_hash).or_insert_with(|| Known {
@@ -111,17 +213,19 @@ fn out_of_fold(dir: &Path, digest: &Digest) -> Result<HashMap<String, Known>, St
         if !(0.0..=1.0).contains(&score) {
             return Err(format!("line {place} has the score {score}"));
         }
-        if of_hash.scores.is_empty() && line.repeat == 0 {
+        if of_hash.answers.is_empty() && line.repeat == 0 {
             of_hash.first = line.row;
         }
         if of_hash.first == line.row {
-            if of_hash.scores.len() != line.repeat {
+            if of_hash.answers.len() != line.repeat {
                 return Err(format!("line {place} is out of order"));
             }
-            of_hash.scores.push(score);
+            of_hash
+                .answers
+                .push(thresholds.answer_of_fold(line.repeat, line.fold, score));
         }
     }
-    let lengths = known.values().map(|known| known.scores.len());
+    let lengths = known.values().map(|known| known.answers.len());
     let mut lengths = lengths.filter(|length| *length > 0);
     let repeats = lengths.next().ok_or("it holds no row")?;
     if lengths.any(|length| length != repeats) {
@@ -164,5 +268,52 @@ fn cell<'a>(value: Value, kind: &'a FeatureKind, wanted: &FeatureKind) -> Cell<'
             }
         }
         _ => Cell::Missing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `metrics.json` of two candidates with two folds each, as far as it is read.
+    const METRICS: &[u8] = br#"{
+        "selected": "XGBoost",
+        "candidates": [
+            {"family": "LogisticRegression", "threshold": "0.5", "folds": [
+                {"repeat": 0, "fold": 0, "threshold": 0.1}, {"repeat": 0, "fold": 1, "threshold": 0.1}]},
+            {"family": "XGBoost", "threshold": "0.5", "folds": [
+                {"repeat": 0, "fold": 0, "threshold": 0.4}, {"repeat": 0, "fold": 1, "threshold": 0.6}]}
+        ]
+    }"#;
+
+    fn thresholds(metrics: &[u8]) -> Thresholds {
+        Thresholds::read(metrics, "XGBoost", 0.5).unwrap()
+    }
+
+    #[test]
+    fn a_known_row_is_classified_by_the_threshold_of_its_fold() {
+        let lines = b"row,row_hash,repeat,fold,label,score\n1,aa,0,0,1,0.45\n2,bb,0,1,0,0.55\n3,cc,0,,0,\n";
+        let known = read_known(lines, &thresholds(METRICS)).unwrap();
+        let answer = |hash: &str| known[hash].answers.clone();
+        let of = |score, is_one| vec![Answer { score, is_one }];
+        assert_eq!(
+            answer("aa"),
+            of(0.45, true),
+            "0.4 is the threshold of the first fold"
+        );
+        assert_eq!(answer("bb"), of(0.55, false), "0.6 is that of the second");
+        assert_eq!(answer("cc"), [], "no fold tested this row");
+    }
+
+    #[test]
+    fn the_threshold_that_serves_is_used_if_the_bundle_has_no_other() {
+        let metrics = br#"{"candidates": [{"family": "XGBoost", "folds": [{"repeat": 0, "fold": 0}]}]}"#;
+        for thresholds in [thresholds(metrics), thresholds(br#"{"candidates": []}"#)] {
+            assert!(thresholds.answer_of_fold(0, Some(0), 0.5).is_one);
+            assert!(!thresholds.answer_of_fold(0, Some(0), 0.45).is_one);
+        }
+        let of_folds = thresholds(METRICS);
+        assert!(!of_folds.answer(0.45).is_one, "a row that is new to the champion");
+        assert!(of_folds.answer(0.55).is_one);
     }
 }

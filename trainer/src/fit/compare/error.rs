@@ -22,6 +22,14 @@ pub enum CompareError {
         /// What is wrong.
         reason: String,
     },
+    /// Its metrics cannot be read.
+    #[error("{} of {version} cannot be used: {reason}", file::METRICS)]
+    Metrics {
+        /// The champion's name.
+        version: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The two predict different things.
     #[error("{version} predicts {champion}, the spec asks for {challenger}: they cannot be compared")]
     Target {

@@ -2,7 +2,8 @@
 //!
 //! The challenger is judged by its out-of-fold scores. The champion is judged by its own out-of-fold scores on rows that it
 //! was trained on, which its bundle keeps by the rows' hashes, and by the score that it serves on every other row. (Judged by
-//! its serving scores on rows that it has seen, a champion that memorized them would beat every challenger.)
+//! its serving scores on rows that it has seen, a champion that memorized them would beat every challenger.) Each out-of-fold
+//! score is classified by the threshold that was learned from the other folds of its repeat, of both models.
 //!
 //! ```text
 //!  d  = m(challenger) − m(champion)     on the rows; negated for LogLoss and Brier, so that higher is better
@@ -18,6 +19,9 @@
 //! than the champion was trained on, in any file. At least 30 of these are needed, and the two must answer with different
 //! classes on 10 of them; otherwise there is not enough evidence, and the comparison fails. Draws are integers of a
 //! seeded generator and sums have a fixed order: the same data and spec give the same bound, bit for bit.
+//!
+//! With `validation.groupBy`, rows of a group are alike, so a draw has whole groups, as many as there are. Evidence is counted in groups
+//! as well: new rows of at least 30 groups, in 10 of which the two answer a row with different classes.
 
 mod bootstrap;
 mod champion;
@@ -35,4 +39,4 @@ pub use error::CompareError;
 pub use features::check_features;
 pub use new_rows::count_new_rows;
 pub use opponent::Opponent;
-pub use outcome::{Comparison, Evidence, LEAST_DIFFERING, LEAST_NEW_ROWS, Outcome};
+pub use outcome::{Comparison, Evidence, GroupCounts, LEAST_DIFFERING, LEAST_NEW_ROWS, Outcome};

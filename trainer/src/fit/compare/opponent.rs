@@ -7,7 +7,7 @@ use modelward_model::TargetInfo;
 use modelward_wire::{ComparedRows, Decimal};
 
 use crate::{
-    data::dataset::Dataset,
+    data::{dataset::Dataset, row_columns::Groups},
     fit::{
         candidate::{Candidate, PLACES},
         compare::{
@@ -15,10 +15,11 @@ use crate::{
             champion::{Opened, read_row},
             error::CompareError,
             new_rows::Seen,
-            outcome::{Comparison, Evidence, Outcome},
+            outcome::{Comparison, Evidence, GroupCounts, Outcome},
             tally::{Scores, Tally},
         },
         folds::mix,
+        resample::Units,
     },
 };
 
@@ -30,6 +31,15 @@ pub struct Opponent {
     /// Whether each row has a score that can be compared. A row that the champion was fitted on and never tested on has none.
     has_score: Vec<bool>,
     new_rows: Vec<usize>,
+}
+
+/// What is compared with the champion, on any rows.
+struct Challenge<'a> {
+    labels: &'a [bool],
+    groups: Option<&'a Groups>,
+    scores: &'a Scores,
+    metric: MetricName,
+    seed: u64,
 }
 
 // === impl Opponent ===
@@ -47,10 +57,10 @@ impl Opponent {
         let (bundle, known) = (&opened.bundle, &opened.known);
         let places = opened.places(data)?;
         let taken: BTreeSet<&str> = places.keys().copied().collect();
-        let lengths = known.values().map(|known| known.scores.len());
+        let lengths = known.values().map(|known| known.answers.len());
         let repeats = lengths.max().unwrap_or(1).max(1);
         let mut has_score = Vec::with_capacity(data.len());
-        let mut scores = vec![Vec::with_capacity(data.len()); repeats];
+        let mut scores = Scores::without_rows(repeats, data.len());
         let mut new_rows = Vec::new();
         let mut seen = Seen::new(known);
         let ends = files.into_iter().scan(0, |end, rows| {
@@ -68,11 +78,9 @@ impl Opponent {
             }
             // For a further row with the same values, the champion has learnt from one of them.
             let of_hash = known.get(&hash);
-            has_score.push(of_hash.is_none_or(|known| !known.scores.is_empty()));
-            if let Some(known) = of_hash.filter(|known| !known.scores.is_empty()) {
-                for (scores, score) in scores.iter_mut().zip(&known.scores) {
-                    scores.push(*score);
-                }
+            has_score.push(of_hash.is_none_or(|known| !known.answers.is_empty()));
+            if let Some(known) = of_hash.filter(|known| !known.answers.is_empty()) {
+                scores.push_row(known.answers.iter().map(|answer| (answer.score, answer.is_one)));
                 continue;
             }
             let read =
@@ -81,14 +89,12 @@ impl Opponent {
                     row: row + 1,
                     reason,
                 })?;
-            let served = bundle.score(&read);
-            for scores in &mut scores {
-                scores.push(served);
-            }
+            let served = opened.thresholds.answer(bundle.score(&read));
+            scores.push_row(std::iter::repeat_n((served.score, served.is_one), repeats));
         }
         Ok(Self {
             champion: champion.clone(),
-            scores: Scores::by_threshold(bundle.threshold(), scores),
+            scores,
             has_score,
             new_rows,
         })
@@ -109,10 +115,11 @@ impl Opponent {
         &self.new_rows
     }
 
-    /// Compares the challenger with the champion by this metric.
+    /// Compares the challenger with the champion by this metric. If folds separate no group, groups are drawn and counted in place of rows.
     pub fn compare(
         &self,
         labels: &[bool],
+        groups: Option<&Groups>,
         challenger: &Candidate,
         metric: MetricName,
         seed: u64,
@@ -121,10 +128,17 @@ impl Opponent {
         all.retain(|row| self.has_score[*row]);
         let is_compared = |row: &&usize| all.binary_search(row).is_ok();
         let new: Vec<usize> = self.new_rows.iter().filter(is_compared).copied().collect();
-        let challenger = Scores::out_of_fold(labels.len(), challenger);
+        let scores = Scores::out_of_fold(labels.len(), challenger);
+        let challenge = Challenge {
+            labels,
+            groups,
+            scores: &scores,
+            metric,
+            seed,
+        };
         let on = vec![
-            self.outcome(ComparedRows::All, &all, labels, &challenger, metric, seed)?,
-            self.outcome(ComparedRows::New, &new, labels, &challenger, metric, seed)?,
+            self.outcome(ComparedRows::All, &all, &challenge)?,
+            self.outcome(ComparedRows::New, &new, &challenge)?,
         ];
         Ok(Comparison {
             version: self.champion.version.clone(),
@@ -133,6 +147,7 @@ impl Opponent {
             margin: self.champion.margin.clone(),
             resamples: RESAMPLES,
             seed,
+            grouped_by: groups.map(|groups| groups.column.clone()),
             on,
         })
     }
@@ -141,19 +156,29 @@ impl Opponent {
         &self,
         which: ComparedRows,
         rows: &[usize],
-        labels: &[bool],
-        challenger: &Scores,
-        metric: MetricName,
-        seed: u64,
+        challenge: &Challenge<'_>,
     ) -> Result<Outcome, CompareError> {
-        let labels: Vec<bool> = rows.iter().map(|row| labels[*row]).collect();
-        let tallies = [&self.scores, challenger].map(|scores| Tally::new(scores, rows, &labels, metric));
-        let differing = differing_rows(&self.scores, challenger, rows);
-        let evidence = Evidence::of(which, rows.len(), differing);
+        let Challenge {
+            groups, metric, seed, ..
+        } = *challenge;
+        let labels: Vec<bool> = rows.iter().map(|row| challenge.labels[*row]).collect();
+        let tallies =
+            [&self.scores, challenge.scores].map(|scores| Tally::new(scores, rows, &labels, metric));
+        let differing = count_differing(&self.scores, challenge.scores, rows, <[usize]>::len);
+        let group_counts = groups.map(|groups| GroupCounts {
+            count: groups.count_of(rows),
+            differing: count_differing(&self.scores, challenge.scores, rows, |rows| groups.count_of(rows)),
+        });
+        let evidence = match group_counts {
+            Some(groups) => Evidence::of(which, groups.count, groups.differing),
+            None => Evidence::of(which, rows.len(), differing),
+        };
         let once = vec![1; rows.len()];
         let [champion, challenger] =
             [&tallies[0], &tallies[1]].map(|tally| tally.value(metric, &labels, &once));
-        let lower = lower_bound(&tallies, &labels, metric, mix(seed) ^ mix(stream(which)));
+        let mut units = Units::new(rows, groups);
+        let seed = mix(seed) ^ mix(stream(which));
+        let lower = lower_bound(&tallies, &labels, &mut units, metric, seed);
         let lower_bound = Decimal::rounded(lower, PLACES).ok_or_else(|| CompareError::Value {
             version: self.champion.version.clone(),
             value: lower,
@@ -164,6 +189,7 @@ impl Opponent {
             champion,
             challenger,
             differing,
+            groups: group_counts,
             evidence,
             passed: evidence == Evidence::Enough && reaches(&lower_bound, &self.champion.margin),
             lower_bound,
@@ -171,12 +197,18 @@ impl Opponent {
     }
 }
 
-/// On how many of these rows the two models answer with different classes: the mean over the repeats, rounded down.
-fn differing_rows(champion: &Scores, challenger: &Scores, rows: &[usize]) -> usize {
+/// Counts the rows on which the two models answer with different classes: the mean over the repeats, rounded down.
+fn count_differing(
+    champion: &Scores,
+    challenger: &Scores,
+    rows: &[usize],
+    count: impl Fn(&[usize]) -> usize,
+) -> usize {
     let pairs = champion.called.iter().cycle().zip(&challenger.called);
     let differ = |(one, other): (&Vec<bool>, &Vec<bool>)| {
-        let differs = |row: &&usize| one[**row] != other[**row];
-        rows.iter().filter(differs).count()
+        let differs = |row: &usize| one[*row] != other[*row];
+        let differing: Vec<usize> = rows.iter().copied().filter(differs).collect();
+        count(&differing)
     };
     pairs.map(differ).sum::<usize>() / challenger.called.len().max(1)
 }

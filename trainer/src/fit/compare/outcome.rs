@@ -21,6 +21,9 @@ pub struct Comparison {
     pub resamples: usize,
     /// Seed of the draws.
     pub seed: u64,
+    /// The column whose groups are drawn and counted in place of rows, if folds separate no group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grouped_by: Option<String>,
     /// All rows, then the new ones.
     pub on: Vec<Outcome>,
 }
@@ -39,6 +42,9 @@ pub struct Outcome {
     pub challenger: f64,
     /// On how many of them the two answer with different classes; the mean over the repeats, rounded down.
     pub differing: usize,
+    /// Their groups, if groups are counted in place of rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<GroupCounts>,
     /// Whether they are enough evidence.
     pub evidence: Evidence,
     /// The lower bound of the difference; higher is better. Rounded as it is gated.
@@ -47,8 +53,17 @@ pub struct Outcome {
     pub passed: bool,
 }
 
+/// The groups of compared rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupCounts {
+    /// How many.
+    pub count: usize,
+    /// In how many of them the two answer a row with different classes; the mean over the repeats, rounded down.
+    pub differing: usize,
+}
+
 /// Whether rows are enough evidence that a challenger is not worse. On one row, or on rows on which both answer alike, every challenger
-/// is as good: their bootstrap has no spread.
+/// is as good: their bootstrap has no spread. The same holds for one group, whose rows are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Evidence {
     /// They are.
@@ -57,15 +72,15 @@ pub enum Evidence {
     NotEnough,
 }
 
-/// New rows that a comparison needs.
+/// New rows that a comparison needs, or groups with new rows if groups are drawn: a percentile bound of fewer is too near.
 pub const LEAST_NEW_ROWS: usize = 30;
-/// Rows among them on which the two answer with different classes.
+/// Rows among them on which the two answer with different classes, or groups with such a row.
 pub const LEAST_DIFFERING: usize = 10;
 
 // === impl Evidence ===
 
 impl Evidence {
-    /// There is no minimum for all rows together, only for the new ones among them.
+    /// Of rows, or of groups if groups are drawn. There is no minimum for all rows together, only for the new ones among them.
     pub(super) const fn of(rows: ComparedRows, count: usize, differing: usize) -> Self {
         match rows {
             ComparedRows::New if count < LEAST_NEW_ROWS || differing < LEAST_DIFFERING => Self::NotEnough,
@@ -100,6 +115,16 @@ impl Comparison {
                 ComparedRows::All => format!("all {count} rows"),
                 ComparedRows::New => format!("{count} new rows"),
             };
+            if let (Evidence::NotEnough, Some(groups), Some(column)) =
+                (outcome.evidence, outcome.groups, &self.grouped_by)
+            {
+                let noun = if groups.count == 1 { "group" } else { "groups" };
+                return format!(
+                    "there are not enough groups by {column} to compare with {}: {count} new rows of {} {noun}, and the two differ in {} \
+                     of them; at least {LEAST_NEW_ROWS} and {LEAST_DIFFERING} groups are needed: add rows of new groups",
+                    self.version, groups.count, groups.differing
+                );
+            }
             if outcome.evidence == Evidence::NotEnough {
                 return format!(
                     "there are not enough rows to compare with {}: {count} new rows, and the two differ on {} of them; at least \

@@ -45,6 +45,23 @@ impl Scores {
         }
     }
 
+    /// No scores yet, with room for those of so many rows.
+    pub(crate) fn without_rows(repeats: usize, rows: usize) -> Self {
+        Self {
+            repeats: (0..repeats).map(|_| Vec::with_capacity(rows)).collect(),
+            called: (0..repeats).map(|_| Vec::with_capacity(rows)).collect(),
+        }
+    }
+
+    /// Adds a row with its score of each repeat, and whether it is classified as 1.
+    pub(crate) fn push_row(&mut self, answers: impl Iterator<Item = (f64, bool)>) {
+        let repeats = self.repeats.iter_mut().zip(&mut self.called);
+        for ((scores, called), (score, is_one)) in repeats.zip(answers) {
+            scores.push(score);
+            called.push(is_one);
+        }
+    }
+
     /// A candidate's scores, each classified by the threshold that the other folds chose.
     pub(crate) fn out_of_fold(rows: usize, candidate: &Candidate) -> Self {
         let count = candidate.folds.iter().map(|fold| fold.repeat + 1).max();

@@ -1,15 +1,25 @@
-use modelward_crds::MetricName;
-use modelward_wire::Decimal;
+use std::borrow::Cow;
+
+use modelward_crds::{Champion, MetricName};
+use modelward_wire::{Decimal, Digest};
 use proptest::prelude::*;
 
 use super::{
+    Comparison, Evidence, GroupCounts, Opponent,
     bootstrap::lower_bound,
     opponent::reaches,
     tally::{Scores, Tally},
 };
-use crate::fit::{
-    folds::SplitMix64,
-    metrics::{metrics, position},
+use crate::{
+    data::row_columns::Groups,
+    family::Parameters,
+    fit::{
+        candidate::{Candidate, ScoredFold},
+        folds::SplitMix64,
+        metrics::{metrics, position},
+        resample::Units,
+        train::tests::plan,
+    },
 };
 
 fn scores(repeats: Vec<Vec<f64>>) -> Scores {
@@ -17,9 +27,26 @@ fn scores(repeats: Vec<Vec<f64>>) -> Scores {
 }
 
 fn bound(champion: &Scores, challenger: &Scores, labels: &[bool], metric: MetricName, seed: u64) -> f64 {
+    bound_of_units(champion, challenger, labels, None, metric, seed)
+}
+
+fn bound_of_units(
+    champion: &Scores,
+    challenger: &Scores,
+    labels: &[bool],
+    groups: Option<&Groups>,
+    metric: MetricName,
+    seed: u64,
+) -> f64 {
     let rows: Vec<usize> = (0..labels.len()).collect();
     let tallies = [champion, challenger].map(|scores| Tally::new(scores, &rows, labels, metric));
-    lower_bound(&tallies, labels, metric, seed)
+    lower_bound(&tallies, labels, &mut Units::new(&rows, groups), metric, seed)
+}
+
+/// Groups of so many rows each, one after the other.
+fn patients(rows: usize, visits: usize) -> Groups {
+    let names = (0..rows).map(|row| Cow::Owned((row / visits).to_string()));
+    Groups::of_values("patient", names)
 }
 
 /// Labels, and scores that are right in `right` of ten rows.
@@ -80,6 +107,87 @@ fn the_bound_lies_below_the_true_difference_in_about_19_of_20_samples() {
     }
     // 190 are expected, with a standard deviation of 3.1; a percentile bound is a little short for 100 rows.
     assert!((175..=199).contains(&below), "{below}");
+}
+
+#[test]
+fn copies_of_a_group_s_row_do_not_raise_the_bound() {
+    let ((labels, good), (_, other)) = (sample(60, 9), sample(60, 8));
+    let copies = |values: &[f64]| -> Vec<f64> { values.iter().flat_map(|value| [*value; 50]).collect() };
+    let copied = |of: &Scores| scores(of.repeats.iter().map(|repeat| copies(repeat)).collect());
+    let many_labels: Vec<bool> = labels.iter().flat_map(|label| [*label; 50]).collect();
+    let groups = patients(3_000, 50);
+    for metric in [MetricName::Accuracy, MetricName::F1, MetricName::RocAuc] {
+        let of_one_each = bound(&good, &other, &labels, metric, 7);
+        let (good, other) = (copied(&good), copied(&other));
+        let in_groups = bound_of_units(&good, &other, &many_labels, Some(&groups), metric, 7);
+        assert_eq!(in_groups, of_one_each, "{metric:?}: the same groups are drawn");
+        let by_rows = bound(&good, &other, &many_labels, metric, 7);
+        assert!(by_rows > in_groups + 0.02, "{metric:?}: {by_rows}, {in_groups}");
+    }
+}
+
+/// Compares two models by accuracy on 200 new rows in these groups: the challenger alone is right on every other row.
+fn compare_in_groups(groups: Option<&Groups>) -> Comparison {
+    let labels: Vec<bool> = (0..200).map(|row| row % 3 == 0).collect();
+    let score = |is_right: bool, label: bool| if is_right == label { 0.9 } else { 0.1 };
+    let of = |is_right: fn(usize) -> bool| -> Vec<f64> {
+        let rows = labels.iter().enumerate();
+        rows.map(|(row, label)| score(is_right(row), *label)).collect()
+    };
+    let champion = Champion {
+        version: "heart-1".to_owned(),
+        bundle: Digest::from_bytes([0; 32]),
+        margin: "0.03".parse().unwrap(),
+    };
+    let scored = ScoredFold {
+        repeat: 0,
+        fold: 0,
+        rows: (0..200).collect(),
+        scores: of(|_| true),
+    };
+    let challenger = Candidate::new("Any", Parameters::new([]), &labels, &[scored], &plan()).unwrap();
+    Opponent::of_scores(champion, 0.5, of(|row| row % 2 == 0))
+        .compare(&labels, groups, &challenger, MetricName::Accuracy, 7)
+        .unwrap()
+}
+
+#[test]
+fn new_rows_are_evidence_only_if_they_are_of_enough_groups() {
+    let of_many = compare_in_groups(Some(&patients(200, 5)));
+    let counts = GroupCounts {
+        count: 40,
+        differing: 40,
+    };
+    assert_eq!(of_many.on[1].groups, Some(counts));
+    assert_eq!(of_many.on[1].evidence, Evidence::Enough);
+    assert_eq!(of_many.failed().count(), 0);
+
+    let of_few = compare_in_groups(Some(&patients(200, 50)));
+    assert_eq!(
+        (of_few.on[1].count, of_few.on[1].differing),
+        (200, 100),
+        "by rows they would be enough"
+    );
+    assert_eq!(of_few.on[1].evidence, Evidence::NotEnough);
+    assert_eq!(
+        of_few.failed().collect::<Vec<_>>(),
+        [
+            "there are not enough groups by patient to compare with heart-1: 200 new rows of 4 groups, and the two differ in 4 of them; \
+             at least 30 and 10 groups are needed: add rows of new groups"
+        ]
+    );
+}
+
+#[test]
+fn a_comparison_without_groups_is_written_without_them() {
+    let of_groups = serde_json::to_value(compare_in_groups(Some(&patients(200, 5)))).unwrap();
+    assert_eq!(of_groups["groupedBy"], "patient");
+    assert_eq!(
+        of_groups["on"][1]["groups"],
+        serde_json::json!({"count": 40, "differing": 40})
+    );
+    let plain = serde_json::to_string(&compare_in_groups(None)).unwrap();
+    assert!(!plain.contains("group"), "{plain}");
 }
 
 #[test]
