@@ -23,7 +23,7 @@ use std::sync::Arc;
 use modelward_crds::Family;
 
 pub use contract::{
-    Complexity, FitError, FittedModel, GrowingModel, ModelReport, PATIENCE, TrainableFamily, Watched,
+    Complexity, FitError, FittedModel, GrowingModel, ModelReport, PATIENCE, TrainableFamily, Watched, Widths,
 };
 pub use parameter::Parameter;
 pub use parameters::{MAX_ROUNDS, Parameters};

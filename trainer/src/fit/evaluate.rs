@@ -25,15 +25,13 @@ use crate::{
         metrics::{metrics, position},
         plan::Plan,
         progress::Progress,
+        size::Size,
         splits::Splits,
     },
 };
 
 /// Rows that are scored at once: their values are held twice.
 pub(crate) const BLOCK: usize = 1 << 12;
-
-/// The most values, over the folds of a search, whose bins are kept for all trials. Each takes one to six bytes in each library.
-const SHARED_VALUES: usize = 100_000_000;
 
 /// The folds of a repeat that are evaluated, and the rows of each.
 pub(crate) struct Folds<'a> {
@@ -42,6 +40,8 @@ pub(crate) struct Folds<'a> {
     splits: &'a Splits,
     /// For each fold of the first repeat, which a search evaluates.
     bins: Vec<SharedBins>,
+    /// Whether the trials of a search share them.
+    is_shared: bool,
 }
 
 /// The result of a trial.
@@ -86,6 +86,7 @@ impl<'a> Folds<'a> {
             plan,
             splits,
             bins: bins.collect(),
+            is_shared: Size::new(data.len(), &data.schema, plan).is_shared(),
         }
     }
 
@@ -107,6 +108,8 @@ impl<'a> Folds<'a> {
             Rules {
                 tasks: tasks.len(),
                 ends: search,
+                // A fitted fold that shares nothing holds its rows until the rounds of its trial are chosen.
+                in_turn: search.is_some() && !self.is_shared,
                 choose_rounds: &choose_rounds,
             },
         );
@@ -166,8 +169,7 @@ impl<'a> Folds<'a> {
     ) -> Result<Fitted<FittedFold>, TrainError> {
         let (tested, kept) = self.splits.split(repeat, fold);
         let weights = self.plan.weighting.of_rows(self.data, &kept);
-        let values = self.data.len() * self.data.columns.len() * self.plan.folds;
-        let is_shared = is_search && repeat == 0 && values <= SHARED_VALUES;
+        let is_shared = is_search && repeat == 0 && self.is_shared;
         let rows = TrainingRows {
             sample: Sample {
                 weights: weights.as_deref(),

@@ -33,6 +33,7 @@ pub mod reference;
 pub mod search;
 pub mod select;
 mod selected;
+pub(crate) mod size;
 pub mod split_error;
 pub mod splits;
 pub mod threshold;

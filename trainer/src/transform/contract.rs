@@ -27,6 +27,9 @@ pub trait TransformKind: fmt::Debug + Send + Sync {
     }
 }
 
+/// The most bins of a transform `Bins`. How many it makes, and which, is known once it is fitted.
+const MOST_BINS: usize = 64;
+
 /// A column before any row is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnOutline {
@@ -101,6 +104,14 @@ impl ColumnOutline {
         Self {
             name: name.into(),
             kind: ColumnKind::Categorical(categories),
+        }
+    }
+
+    /// How many columns it is if it is one-hot encoded; if its categories are not known yet, at most.
+    pub fn encoded_width(&self) -> usize {
+        match &self.kind {
+            ColumnKind::Numeric => 1,
+            ColumnKind::Categorical(categories) => categories.as_ref().map_or(MOST_BINS, Vec::len),
         }
     }
 
