@@ -141,7 +141,9 @@ async fn train_on(
     meter: &Arc<Meter>,
     rounds: Option<Arc<LedgerRounds>>,
 ) -> anyhow::Result<Result<Trained, JobResult>> {
-    let threads = threads.unwrap_or_else(|| default_threads(&snapshot.data)).max(1);
+    let threads = threads
+        .unwrap_or_else(|| default_threads(&snapshot.data, plan))
+        .max(1);
     let (snapshot, plan, meter) = (Arc::clone(snapshot), plan.clone(), Arc::clone(meter));
     let work = move || {
         let store = rounds.as_deref().map(|rounds| rounds as &dyn RoundStore);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, error::Error, fmt, sync::Arc};
 use modelward_model::{Family, Scorer, TransformFile};
 
 use super::{parameter::Parameter, parameters::Parameters, space::Dimension};
-use crate::{data::dataset::Sample, engine::TrainingRows};
+use crate::{data::dataset::Sample, engine::TrainingRows, transform::ColumnOutline};
 
 /// How complex the models of a family are, the simplest first.
 ///
@@ -22,6 +22,17 @@ pub enum Complexity {
     Ensemble,
 }
 
+/// How wide the rows are that a family is fitted on: what its fits need memory for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Widths {
+    /// The columns that it reads.
+    pub columns: usize,
+    /// Those that declared transforms leave, which are held beside the data: all or none.
+    pub derived: usize,
+    /// The columns that it computes with if it encodes what it reads, otherwise 0.
+    pub encoded: usize,
+}
+
 /// A family with the parameters that it is fitted with.
 pub trait TrainableFamily: fmt::Debug + Send + Sync {
     /// What reads its files in a server. The name of the family comes from there, so that the two cannot differ.
@@ -36,6 +47,14 @@ pub trait TrainableFamily: fmt::Debug + Send + Sync {
     /// What a search varies: hyper-parameters that no spec sets.
     fn space(&self) -> Vec<Dimension> {
         Vec::new()
+    }
+
+    /// How wide rows of these columns are in its fits.
+    fn widths(&self, columns: &[ColumnOutline]) -> Widths {
+        Widths {
+            columns: columns.len(),
+            ..Widths::default()
+        }
     }
 
     /// The family with these values of hyper-parameters.
@@ -110,4 +129,18 @@ pub struct ModelReport {
     pub rows: Vec<Vec<String>>,
     /// What a missing value is imputed as, by the name of the feature. Features that are not here are not imputed.
     pub imputed: BTreeMap<String, String>,
+}
+
+// === impl Widths ===
+
+impl Widths {
+    /// The greater one of each number.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            columns: self.columns.max(other.columns),
+            derived: self.derived.max(other.derived),
+            encoded: self.encoded.max(other.encoded),
+        }
+    }
 }

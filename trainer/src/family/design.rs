@@ -7,7 +7,7 @@ use ndarray::Array2;
 use crate::{data::dataset::Sample, family::encode};
 
 /// The most values that are held, of 8 bytes each: several fits run in parallel.
-const MAX_HELD: usize = 1 << 25;
+pub(crate) const MAX_HELD: usize = 1 << 25;
 
 /// The encoded columns of some rows.
 #[derive(Clone, Copy, Debug)]

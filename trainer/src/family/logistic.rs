@@ -16,7 +16,7 @@ use modelward_wire::Decimal;
 
 use super::{
     Complexity, Dimension, FitError, FittedModel, ModelReport, Parameter, Parameters, Settings,
-    TrainableFamily,
+    TrainableFamily, Widths,
     newton::{Problem, SolveError, solve},
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
         design::{self, Design},
         encode,
     },
+    transform::ColumnOutline,
 };
 
 /// The family with its parameter.
@@ -91,6 +92,14 @@ impl TrainableFamily for LogisticRegression {
 
     fn space(&self) -> Vec<Dimension> {
         self.parameters().free(&SPACE)
+    }
+
+    fn widths(&self, columns: &[ColumnOutline]) -> Widths {
+        Widths {
+            columns: columns.len(),
+            derived: 0,
+            encoded: columns.iter().map(ColumnOutline::encoded_width).sum(),
+        }
     }
 
     fn with(&self, values: &[(&'static str, Parameter)]) -> Arc<dyn TrainableFamily> {

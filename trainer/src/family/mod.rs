@@ -23,8 +23,10 @@ use std::sync::Arc;
 use modelward_crds::Family;
 
 pub use contract::{
-    Complexity, FitError, FittedModel, GrowingModel, ModelReport, PATIENCE, TrainableFamily, Watched,
+    Complexity, FitError, FittedModel, GrowingModel, ModelReport, PATIENCE, TrainableFamily, Watched, Widths,
 };
+pub(crate) use design::MAX_HELD;
+pub(crate) use newton::START_ROWS;
 pub use parameter::Parameter;
 pub use parameters::{MAX_ROUNDS, Parameters};
 pub use settings::Settings;

@@ -20,7 +20,7 @@ const TOLERANCES: [f64; 3] = [1e-4, 1e-3, 1e-2];
 const ACCEPTED: f64 = 1e-4;
 
 /// Rows from which linfa computes the start. Its cost grows with them, and Newton's method only needs a start nearby.
-const START_ROWS: usize = 8192;
+pub(crate) const START_ROWS: usize = 8192;
 
 const MAX_ITERATIONS: u64 = 2000;
 

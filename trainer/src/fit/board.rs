@@ -80,6 +80,8 @@ pub(super) struct Rules<'a, F> {
     pub(super) tasks: usize,
     /// What ends the trials of a search.
     pub(super) ends: Option<Ends<'a>>,
+    /// Whether one trial is evaluated after the other, so that the fitted folds of few trials wait in memory.
+    pub(super) in_turn: bool,
     /// Chooses the rounds of a trial from all its folds that are kept.
     pub(super) choose_rounds: &'a (dyn Fn(&[&F]) -> Rounds + Sync),
 }
@@ -202,9 +204,14 @@ impl<F, S> State<F, S> {
         // First what is certainly needed; the same fold of all trials, because they share its data; of these the last trial, because slow
         // families come last and should not be started at the end. With a time limit, one trial after the other: only complete ones
         // count.
-        let (trial, of) = open.min_by_key(|(at, of)| match limit {
-            None => (of.begun >= of.needed(rules), of.begun, Reverse(*at)),
-            Some(_) => (of.begun >= of.needed(rules), *at, Reverse(0)),
+        let in_turn = rules.in_turn || limit.is_some();
+        let (trial, of) = open.min_by_key(|(at, of)| {
+            let is_spare = of.begun >= of.needed(rules);
+            if in_turn {
+                (is_spare, *at, Reverse(0))
+            } else {
+                (is_spare, of.begun, Reverse(*at))
+            }
         })?;
         let task = of.begun;
         self.trials[trial].begun += 1;

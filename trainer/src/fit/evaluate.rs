@@ -16,8 +16,8 @@ use modelward_model::{Row, Scorer};
 
 use crate::{
     data::dataset::{Dataset, Sample},
-    engine::{SharedBins, TrainingRows, lowest},
-    family::{FitError, FittedModel, GrowingModel, TrainableFamily, Watched},
+    engine::{SharedBins, TrainingRows, has_stopped_falling, lowest},
+    family::{FitError, FittedModel, GrowingModel, PATIENCE, TrainableFamily, Watched},
     fit::{
         board::{Board, Ends, Fitted, Rounds, Rules, Work},
         candidate::ScoredFold,
@@ -25,15 +25,13 @@ use crate::{
         metrics::{metrics, position},
         plan::Plan,
         progress::Progress,
+        size::Size,
         splits::Splits,
     },
 };
 
 /// Rows that are scored at once: their values are held twice.
 pub(crate) const BLOCK: usize = 1 << 12;
-
-/// The most values, over the folds of a search, whose bins are kept for all trials. Each takes one to six bytes in each library.
-const SHARED_VALUES: usize = 100_000_000;
 
 /// The folds of a repeat that are evaluated, and the rows of each.
 pub(crate) struct Folds<'a> {
@@ -42,6 +40,8 @@ pub(crate) struct Folds<'a> {
     splits: &'a Splits,
     /// For each fold of the first repeat, which a search evaluates.
     bins: Vec<SharedBins>,
+    /// Whether the trials of a search share them.
+    is_shared: bool,
 }
 
 /// The result of a trial.
@@ -70,6 +70,7 @@ enum FittedFold {
     /// Its model can grow, and its rounds are chosen once all folds are fitted.
     Growing {
         model: Box<dyn GrowingModel>,
+        /// The log loss of the rows after each round; empty if their weights are all 0.
         curve: Vec<f64>,
         rows: Vec<usize>,
     },
@@ -85,6 +86,7 @@ impl<'a> Folds<'a> {
             plan,
             splits,
             bins: bins.collect(),
+            is_shared: Size::new(data.len(), &data.schema, plan).is_shared(),
         }
     }
 
@@ -106,6 +108,8 @@ impl<'a> Folds<'a> {
             Rules {
                 tasks: tasks.len(),
                 ends: search,
+                // A fitted fold that shares nothing holds its rows until the rounds of its trial are chosen.
+                in_turn: search.is_some() && !self.is_shared,
                 choose_rounds: &choose_rounds,
             },
         );
@@ -165,8 +169,7 @@ impl<'a> Folds<'a> {
     ) -> Result<Fitted<FittedFold>, TrainError> {
         let (tested, kept) = self.splits.split(repeat, fold);
         let weights = self.plan.weighting.of_rows(self.data, &kept);
-        let values = self.data.len() * self.data.columns.len() * self.plan.folds;
-        let is_shared = is_search && repeat == 0 && values <= SHARED_VALUES;
+        let is_shared = is_search && repeat == 0 && self.is_shared;
         let rows = TrainingRows {
             sample: Sample {
                 weights: weights.as_deref(),
@@ -187,11 +190,15 @@ impl<'a> Folds<'a> {
         {
             let rounds = lowest(&curve) as u32 + 1;
             let scores = model.score(rounds, watched_rows).map_err(failed)?;
+            // The mean over rows of no weight is NaN in one library and 0 in the other.
+            let has_weight = watched_rows
+                .weights
+                .is_none_or(|weights| weights.iter().any(|weight| *weight > 0.0));
             return Ok(Fitted {
                 worth: self.worth(&tested, &scores),
                 fitted: FittedFold::Growing {
                     model,
-                    curve,
+                    curve: if has_weight { curve } else { Vec::new() },
                     rows: tested,
                 },
             });
@@ -215,7 +222,7 @@ impl<'a> Folds<'a> {
         match fitted {
             FittedFold::Scored(scored) => Ok(scored),
             FittedFold::Growing { model, curve, rows } => {
-                let rounds = rounds.unwrap_or(curve.len() as u32);
+                let rounds = rounds.unwrap_or(curve.len().max(1) as u32);
                 let model = model.finish(rounds);
                 let model = model.map_err(|source| failure_of(family, task, source))?;
                 self.score_fold(family, &*model, task, rows)
@@ -299,17 +306,49 @@ fn choose_rounds(found: &[&FittedFold]) -> Rounds {
 }
 
 /// The number of rounds at which the mean of the curves is lowest; one curve may be left out.
+///
+/// A curve that ended keeps its last value. If its library found no further split, that is exact. If the loss stopped falling, it is the
+/// last value that was measured. The best value would forget the rise since then: the mean would fall where a curve ends, and more rounds
+/// would look better without evidence. A loss that rose may rise further unseen, so a round counts only if at least half of the curves are
+/// known there. Neither the shortest curve nor a single long one sets the number.
 fn best_rounds(curves: &[&[f64]], without: Option<usize>) -> u32 {
-    let mut others: Vec<&[f64]> = curves.to_vec();
-    if let (Some(at), true) = (without, curves.len() > 1) {
-        others.remove(at);
+    let mut counted = find_measured(curves, without);
+    if counted.is_empty() {
+        // There is no other one: its own is the only evidence.
+        counted = find_measured(curves, None);
     }
-    // A curve that ended says nothing about later rounds.
-    let length = others.iter().map(|curve| curve.len()).min().unwrap_or(0);
-    let mean: Vec<f64> = (0..length)
-        .map(|at| others.iter().map(|curve| curve[at]).sum::<f64>())
+    let longest = counted.iter().map(|curve| curve.len()).max().unwrap_or(0);
+    let known: Vec<usize> = counted.iter().map(|curve| count_known(curve)).collect();
+    let mean: Vec<f64> = (0..longest)
+        .take_while(|at| 2 * known.iter().filter(|rounds| *rounds > at).count() >= known.len())
+        .map(|at| {
+            let losses = counted.iter().filter_map(|curve| loss_after(curve, at));
+            losses.sum::<f64>()
+        })
         .collect();
     lowest(&mean) as u32 + 1
+}
+
+/// The curves that say which round is best, but one. A fold whose rows have no weight has none.
+fn find_measured<'a>(curves: &[&'a [f64]], without: Option<usize>) -> Vec<&'a [f64]> {
+    let others = curves.iter().enumerate().filter(|(at, _)| Some(*at) != without);
+    let measured = others.filter(|(_, curve)| !curve.is_empty() && !curve.iter().any(|loss| loss.is_nan()));
+    measured.map(|(_, curve)| *curve).collect()
+}
+
+/// The number of rounds whose loss is known: all if no later round changes the model. Without a split LightGBM ends, and XGBoost repeats
+/// the same loss.
+fn count_known(curve: &[f64]) -> usize {
+    let mut since_lowest = curve.iter().skip(lowest(curve));
+    if !has_stopped_falling(curve, PATIENCE) || since_lowest.all(|loss| Some(loss) == curve.last()) {
+        return usize::MAX;
+    }
+    curve.len()
+}
+
+/// The loss after the round at this index: the last one if the curve ended before.
+fn loss_after(curve: &[f64], at: usize) -> Option<f64> {
+    curve.get(at).or(curve.last()).copied()
 }
 
 pub(crate) fn check_parity(
@@ -353,7 +392,21 @@ impl Evaluated {
 
 #[cfg(test)]
 mod tests {
+    use modelward_crds::Family;
+
     use super::*;
+    use crate::{
+        data::row_columns::Weights,
+        family::{self, Parameter, Settings},
+        fit::train::tests::{data, plan},
+    };
+
+    /// A loss that falls up to this index and rises after it, by this much per round.
+    fn valley(lowest: usize, length: usize, slope: f64) -> Vec<f64> {
+        (0..length)
+            .map(|at| 1.0 + slope * (at.abs_diff(lowest) as f64 - lowest as f64))
+            .collect()
+    }
 
     #[test]
     fn the_rounds_of_a_fold_are_those_of_the_others() {
@@ -362,5 +415,80 @@ mod tests {
         assert_eq!(best_rounds(&curves, Some(0)), 3);
         assert_eq!(best_rounds(&curves[..2], Some(1)), 2);
         assert_eq!(best_rounds(&curves[..1], Some(0)), 2, "alone it has no others");
+    }
+
+    #[test]
+    fn folds_that_find_no_split_do_not_bound_the_rounds_of_the_others() {
+        let (constant, long) = (vec![0.7], valley(40, 71, 0.01));
+        let few: [&[f64]; 3] = [&constant, &long, &long];
+        assert_eq!(best_rounds(&few, None), 41);
+        assert_eq!(best_rounds(&few, Some(0)), 41);
+        assert_eq!(best_rounds(&few, Some(1)), 41);
+        let most: [&[f64]; 4] = [&constant, &constant, &constant, &long];
+        assert_eq!(best_rounds(&most, None), 41, "their loss is known in every round");
+        let flat = vec![0.7; 31];
+        let most: [&[f64]; 4] = [&flat, &flat, &flat, &long];
+        assert_eq!(best_rounds(&most, None), 41, "XGBoost goes on without a split");
+        assert_eq!(best_rounds(&[&constant, &constant], None), 1);
+    }
+
+    #[test]
+    fn a_fold_that_overfits_first_does_not_bound_the_rounds_of_the_others() {
+        let (short, long) = (valley(5, 36, 0.01), valley(60, 91, 0.01));
+        assert_eq!(best_rounds(&[&short, &long, &long, &long], None), 61);
+        assert_eq!(best_rounds(&[&short, &long], None), 61);
+    }
+
+    #[test]
+    fn a_single_fold_that_goes_on_falling_does_not_choose_the_rounds_of_all() {
+        let (short, falling) = (valley(5, 36, 0.001), valley(1000, 1000, 0.0009));
+        assert_eq!(best_rounds(&[&short, &short, &short, &short, &falling], None), 6);
+    }
+
+    #[test]
+    fn a_rise_before_the_end_of_a_curve_is_not_forgotten() {
+        // One rises by 0.3 until it ends, and the other falls by less than that in all its rounds.
+        let (short, slow) = (valley(5, 36, 0.01), valley(99, 100, 0.003));
+        assert_eq!(best_rounds(&[&short, &slow], None), 6);
+    }
+
+    #[test]
+    fn a_curve_of_rows_without_weight_is_left_out() {
+        let (long, not_numbers) = (valley(40, 71, 0.01), vec![f64::NAN; 31]);
+        let useless: [&[f64]; 2] = [&[], &not_numbers];
+        for nothing in useless {
+            assert_eq!(best_rounds(&[nothing, &long], None), 41);
+            assert_eq!(best_rounds(&[nothing, &long], Some(0)), 41);
+            assert_eq!(best_rounds(&[nothing, &long], Some(1)), 41, "its own is left");
+            assert_eq!(best_rounds(&[nothing], None), 1);
+        }
+    }
+
+    #[test]
+    fn a_fold_whose_rows_have_no_weight_chooses_no_rounds() {
+        let (mut data, plan) = (data(), plan());
+        let splits = Splits::new(&data, &plan).unwrap();
+        let (without_weight, _) = splits.split(0, 0);
+        let weight = |row: usize| f32::from(u8::from(!without_weight.contains(&row)));
+        data.row_columns.weights = Some(Weights {
+            column: "w".to_owned(),
+            of_row: (0..data.len()).map(weight).collect(),
+        });
+        let folds = Folds::new(&data, &plan, &splits);
+        let trials = [Family::XGBoost, Family::LightGBM].map(|of| {
+            let family = family::of(of, &Settings::default());
+            family.with(&[("learning_rate", Parameter::Number(0.05))])
+        });
+        let ends = Ends {
+            best: &[],
+            first: None,
+            is_over: None,
+        };
+        let progress = Progress::new(&plan, &|_| ());
+        let found = folds.evaluate(&trials, 0..1, Some(ends), 2, &progress).unwrap();
+        for evaluated in found {
+            assert!(evaluated.failure.is_none(), "{evaluated:?}");
+            assert!(evaluated.rounds > Some(1), "{evaluated:?}");
+        }
     }
 }

@@ -36,6 +36,7 @@ mod resample;
 pub mod search;
 pub mod select;
 mod selected;
+pub(crate) mod size;
 pub mod split_error;
 pub mod splits;
 mod stratified;

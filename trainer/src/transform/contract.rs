@@ -28,6 +28,9 @@ pub trait TransformKind: fmt::Debug + Send + Sync {
     }
 }
 
+/// The most bins of a transform `Bins`. How many it makes, and which, is known once it is fitted.
+const MOST_BINS: usize = 64;
+
 /// A given number in the precision of values. Values are 32-bit floats, so a cell of 0.7 is a little less than the double 0.7.
 pub(super) fn round_to_value(number: &Decimal) -> f64 {
     f64::from(number.to_f64() as f32)
@@ -116,6 +119,14 @@ impl ColumnOutline {
         Self {
             name: name.into(),
             kind: ColumnKind::Categorical(categories),
+        }
+    }
+
+    /// How many columns it is if it is one-hot encoded; if its categories are not known yet, at most.
+    pub fn encoded_width(&self) -> usize {
+        match &self.kind {
+            ColumnKind::Numeric => 1,
+            ColumnKind::Categorical(categories) => categories.as_ref().map_or(MOST_BINS, Vec::len),
         }
     }
 

@@ -7,9 +7,11 @@ use modelward_model::Family;
 use crate::{
     data::dataset::Sample,
     engine::TrainingRows,
-    family::{Complexity, Dimension, FitError, FittedModel, Parameter, Parameters, TrainableFamily, Watched},
+    family::{
+        Complexity, Dimension, FitError, FittedModel, Parameter, Parameters, TrainableFamily, Watched, Widths,
+    },
     transform::{
-        contract::TransformError,
+        contract::{ColumnOutline, TransformError},
         model::{GrowingTransformed, TransformedModel, derive},
         pipeline::{FittedRows, Transforms},
     },
@@ -67,6 +69,14 @@ impl TrainableFamily for TransformedFamily {
 
     fn space(&self) -> Vec<Dimension> {
         self.family.space()
+    }
+
+    fn widths(&self, columns: &[ColumnOutline]) -> Widths {
+        let left = self.transforms.outline(columns);
+        Widths {
+            derived: left.len(),
+            ..self.family.widths(&left)
+        }
     }
 
     fn with(&self, values: &[(&'static str, Parameter)]) -> Arc<dyn TrainableFamily> {

@@ -33,5 +33,5 @@ mod tests;
 pub use contract::{ColumnKind, ColumnOutline, Inputs, Parts, TransformError, TransformKind};
 pub use family::TransformedFamily;
 pub use kinds::of;
-pub use outline::{Problem, find_problems};
+pub use outline::{Problem, find_problems, outline_features};
 pub use pipeline::{FittedRows, Transforms};

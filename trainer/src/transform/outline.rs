@@ -28,8 +28,8 @@ struct Columns<'a> {
     replaced: Vec<(String, &'a str)>,
 }
 
-/// What is wrong with transforms of the features of this schema; the first problem of each.
-pub fn find_problems(specs: &[TransformSpec], schema: &FeatureSchema) -> Vec<Problem> {
+/// The features of this schema as columns.
+pub fn outline_features(schema: &FeatureSchema) -> Vec<ColumnOutline> {
     let features = schema.features.iter().map(|feature| ColumnOutline {
         name: feature.name.clone(),
         kind: match &feature.kind {
@@ -37,10 +37,15 @@ pub fn find_problems(specs: &[TransformSpec], schema: &FeatureSchema) -> Vec<Pro
             FeatureKind::Categorical { categories } => ColumnKind::Categorical(Some(categories.clone())),
         },
     });
+    features.collect()
+}
+
+/// What is wrong with transforms of the features of this schema; the first problem of each.
+pub fn find_problems(specs: &[TransformSpec], schema: &FeatureSchema) -> Vec<Problem> {
     let mut columns = Columns {
         schema,
         specs,
-        present: features.collect(),
+        present: outline_features(schema),
         replaced: Vec::new(),
     };
     let mut problems = Vec::new();

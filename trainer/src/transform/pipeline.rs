@@ -9,7 +9,7 @@ use modelward_model::{
 };
 
 use super::{
-    contract::{Inputs, Parts, TransformError, TransformKind},
+    contract::{ColumnOutline, Inputs, Parts, TransformError, TransformKind},
     cross_fit::assign_parts,
     kinds,
 };
@@ -70,6 +70,19 @@ impl Transforms {
         }
     }
 
+    /// What they leave of these columns, as far as it is known before any row is read.
+    pub fn outline(&self, columns: &[ColumnOutline]) -> Vec<ColumnOutline> {
+        let mut present = columns.to_vec();
+        for declared in &self.list {
+            let made = declared.outline(&present);
+            if !declared.keep {
+                present.retain(|column| !declared.columns.contains(&column.name));
+            }
+            present.extend(made);
+        }
+        present
+    }
+
     /// Fits each transform on these rows alone, as the previous ones made them.
     pub fn fit(&self, sample: Sample<'_>) -> Result<FittedRows, TransformError> {
         let schema = &sample.data.schema;
@@ -128,6 +141,19 @@ impl Transforms {
 // === impl Declared ===
 
 impl Declared {
+    /// The columns that it would make of these.
+    fn outline(&self, columns: &[ColumnOutline]) -> Vec<ColumnOutline> {
+        let find = |name: &String| columns.iter().find(|column| column.name == *name);
+        let read: Vec<&ColumnOutline> = self.columns.iter().filter_map(find).collect();
+        let made = self.kind.outline(&self.name, &read).unwrap_or_default();
+        if made.is_empty() {
+            // One-hot encoding of categories that are not known yet makes this many columns at most.
+            let width: usize = read.iter().map(|column| column.encoded_width()).sum();
+            return vec![ColumnOutline::numeric(self.name.as_str()); width];
+        }
+        made
+    }
+
     /// What it learns from these rows, and the columns that it makes of them.
     fn fit(
         &self,

@@ -18,6 +18,7 @@ fn outcome(order: &[usize], worth: &[f64], best: Option<&[f64]>) -> Outcome<usiz
     let rules = Rules {
         tasks: worth.len(),
         ends: best.map(without_limit),
+        in_turn: false,
         choose_rounds: &|fitted: &[&usize]| (Some(fitted.len() as u32), Vec::new()),
     };
     let board: Board<'_, usize, usize> = Board::new(1, rules);
@@ -67,6 +68,7 @@ fn a_failure_of_a_fold_that_was_not_needed_is_none() {
     let rules = Rules {
         tasks: 4,
         ends: Some(without_limit(&[0.5; 4])),
+        in_turn: false,
         choose_rounds: &|_: &[&()]| (None, Vec::new()),
     };
     let board: Board<'_, (), ()> = Board::new(1, rules);
@@ -95,6 +97,7 @@ fn of_several_failures_the_first_fold_is_reported_and_ends_the_trial() {
     let rules = Rules {
         tasks: 3,
         ends: None,
+        in_turn: false,
         choose_rounds: &|_: &[&()]| (None, Vec::new()),
     };
     let board: Board<'_, (), ()> = Board::new(1, rules);
@@ -128,6 +131,7 @@ fn outcomes_until(begun: usize, trials: usize) -> Vec<Outcome<usize>> {
             first: None,
             is_over: Some(&is_over),
         }),
+        in_turn: false,
         choose_rounds: &|_: &[&usize]| (None, Vec::new()),
     };
     let board: Board<'_, usize, usize> = Board::new(trials, rules);
@@ -167,6 +171,42 @@ fn no_fold_is_begun_after_the_time_and_what_was_begun_is_finished() {
     );
 }
 
+/// The folds of two trials of three, in the order in which one thread fits them.
+fn order_of_fits(in_turn: bool) -> Vec<(usize, usize)> {
+    let rules = Rules {
+        tasks: 3,
+        ends: Some(without_limit(&[])),
+        in_turn,
+        choose_rounds: &|_: &[&usize]| (None, Vec::new()),
+    };
+    let board: Board<'_, usize, usize> = Board::new(2, rules);
+    let mut order = Vec::new();
+    while let Some(work) = board.take() {
+        match work {
+            Work::Fit { trial, task } => {
+                order.push((trial, task));
+                let fitted = Fitted {
+                    worth: 0.5,
+                    fitted: task,
+                };
+                board.fitted(trial, task, Ok(fitted));
+            }
+            Work::Finish {
+                trial, task, fitted, ..
+            } => board.finished(trial, task, Ok(fitted)),
+        }
+    }
+    order
+}
+
+#[test]
+fn trials_share_a_fold_or_are_evaluated_one_after_the_other() {
+    let together = [(1, 0), (0, 0), (1, 1), (0, 1), (1, 2), (0, 2)];
+    assert_eq!(order_of_fits(false), together);
+    let in_turn = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)];
+    assert_eq!(order_of_fits(true), in_turn);
+}
+
 #[test]
 fn a_thread_that_waits_when_the_time_ends_finishes_what_was_begun() {
     let is_over = AtomicBool::new(false);
@@ -178,6 +218,7 @@ fn a_thread_that_waits_when_the_time_ends_finishes_what_was_begun() {
             first: None,
             is_over: Some(&asks),
         }),
+        in_turn: false,
         choose_rounds: &|_: &[&usize]| (None, Vec::new()),
     };
     let board: Board<'_, usize, usize> = Board::new(2, rules);
