@@ -109,6 +109,36 @@ async fn a_dataset_of_several_files_or_of_a_bucket_is_taken() {
 }
 
 #[tokio::test]
+async fn a_retraining_that_would_read_too_many_datasets_is_refused() {
+    let list = |names: std::ops::Range<u8>| -> Vec<Value> {
+        let dataset = |at: u8| json!({"name": format!("d{at}"), "dataset": {"uri": "https://host/more.csv"}});
+        names.map(dataset).collect()
+    };
+    let with = |retraining: Value| {
+        let mut object = heart();
+        object["spec"]["source"]["training"]["additionalDatasets"] = list(0..7).into();
+        object["spec"]["retraining"] = retraining;
+        object
+    };
+    let refused = apply(&with(json!({"datasets": list(7..9)})))
+        .await
+        .expect_err("nine datasets beside the first one");
+    assert!(
+        refused.contains(
+            "retraining.datasets and source.training.additionalDatasets have more than 8 names together"
+        ),
+        "{refused}"
+    );
+    for taken in [
+        json!({"datasets": list(6..8)}),
+        json!({"datasets": list(7..9), "includeTrainingData": false}),
+    ] {
+        let made = apply(&with(taken.clone())).await;
+        assert!(made.is_ok(), "{taken}: {made:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_field_is_refused_with_a_sentence() {
     let dataset = "/spec/source/training/dataset";
     for (pointer, value, sentence) in [

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
                 interruption.stop();
             });
         }
-        run(cli).await
+        run(cli, &interruption).await
     });
     interruption.conclude();
     code(ended)

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use modelward_wire::{JobResult, Progress, TERMINATION_MESSAGE_LIMIT};
+use modelward_wire::{JobResult, JobStage, Progress, TERMINATION_MESSAGE_LIMIT, shorten};
 use tokio::sync::watch;
 
 use crate::ledger::Ledger;
@@ -17,6 +17,9 @@ const LOG_EVERY: Duration = Duration::from_secs(2);
 
 /// Texts of a termination message that is still too long are cut to this many characters.
 const SHORTER: [usize; 4] = [240, 120, 48, 16];
+
+/// No name of a family is longer.
+const LONGEST_NAME: usize = 48;
 
 /// Reports the progress of a step.
 #[derive(Debug)]
@@ -102,30 +105,21 @@ fn remaining(elapsed: Duration, percent: u8) -> Option<u64> {
 
 /// The result as a termination message: valid JSON, always under 4096 bytes.
 ///
-/// The kubelet truncates longer messages, and truncated JSON cannot be parsed. Texts are shortened first, then
-/// lists; verdict, digest, rows and the number of violations always stay.
+/// The kubelet truncates longer messages, and truncated JSON cannot be parsed. A message that leaves something out is marked, and the
+/// operator then prefers the result in the ledger. Texts for people are cut first: what the operator compares with the artifact stays
+/// whole as long as anything else is left. Verdict, digest, rows and the number of violations always stay.
 pub fn termination_message(result: &JobResult) -> Vec<u8> {
     let mut short = result.abridged();
-    for limit in SHORTER {
-        if let Some(bytes) = fitting(&short) {
-            return bytes;
-        }
-        shorten(&mut short, limit);
+    if let Some(bytes) = fitting(&short) {
+        return bytes;
     }
-    // Lists lose their last entries first: there are at most 10 metrics and 13 gates, and the first ones matter most.
-    while fitting(&short).is_none()
-        && (short.warnings.pop().is_some()
-            || short.metrics.len() > 7 && short.metrics.pop().is_some()
-            || short.gates.len() > 9 && short.gates.pop().is_some()
-            || short.sources.pop().is_some()
-            || short.violations.pop().is_some()
-            || short.gates.pop().is_some()
-            || short.metrics.pop().is_some())
-    {}
+    short.cut = true;
+    cut_until_it_fits(&mut short);
     if let Some(bytes) = fitting(&short) {
         return bytes;
     }
     let mut least = JobResult::new(result.stage, result.verdict, "");
+    least.cut = true;
     least.digest = result.digest;
     least.rows = result.rows;
     least.new_rows = result.new_rows;
@@ -134,9 +128,37 @@ pub fn termination_message(result: &JobResult) -> Vec<u8> {
     fitting(&least).unwrap_or_default()
 }
 
+/// Cuts what matters least first. The last step is for results that no trainer makes.
+fn cut_until_it_fits(short: &mut JobResult) {
+    for limit in SHORTER {
+        if is_long(short) {
+            shorten_texts(short, limit);
+        }
+    }
+    while is_long(short) && short.warnings.pop().is_some() {}
+    if short.stage != JobStage::Snapshot {
+        // Only a snapshot states sources that they could be compared with.
+        while is_long(short) && short.sources.pop().is_some() {}
+    }
+    if is_long(short) {
+        let family = short.family.as_deref();
+        short.family = family.map(|family| shorten(family, LONGEST_NAME));
+    }
+    while is_long(short)
+        && (short.gates.pop().is_some()
+            || short.metrics.pop().is_some()
+            || short.sources.pop().is_some()
+            || short.violations.pop().is_some())
+    {}
+}
+
 /// Writes the termination message.
 pub fn write_termination(path: &Path, result: &JobResult) -> io::Result<()> {
     fs::write(path, termination_message(result))
+}
+
+fn is_long(result: &JobResult) -> bool {
+    fitting(result).is_none()
 }
 
 fn fitting(result: &JobResult) -> Option<Vec<u8>> {
@@ -145,32 +167,28 @@ fn fitting(result: &JobResult) -> Option<Vec<u8>> {
         .filter(|bytes| bytes.len() < TERMINATION_MESSAGE_LIMIT)
 }
 
-fn shorten(result: &mut JobResult, limit: usize) {
-    let cut = |text: &mut String| {
-        *text = modelward_wire::shorten(text, limit);
-    };
+/// Shortens texts that are not compared: sources of a message that is cut are compared without their names.
+fn shorten_texts(result: &mut JobResult, limit: usize) {
+    let cut = |text: &mut String| *text = shorten(text, limit);
     cut(&mut result.message);
-    result.family.iter_mut().for_each(cut);
     for violation in result.violations.iter_mut().chain(&mut result.warnings) {
         cut(&mut violation.column);
         cut(&mut violation.rule);
         cut(&mut violation.message);
     }
     result.sources.iter_mut().for_each(|source| cut(&mut source.name));
-    result.metrics.iter_mut().for_each(|metric| cut(&mut metric.name));
-    for gate in &mut result.gates {
-        cut(&mut gate.metric);
-        let mut bound = gate.bound.to_string();
-        cut(&mut bound);
-        gate.bound = bound.into();
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use modelward_core::results::{Asked, Work, believe, training_digest};
+    use modelward_crds::{MetricName, TrainingSource};
     use modelward_model::sha256;
-    use modelward_wire::{GateResult, JobStage, MetricValue, SourceRecord, Verdict, Violation};
+    use modelward_wire::{
+        ArtifactStatement, Digest, GateResult, MetricValue, NewRows, SourceRecord, Stated, Verdict, Violation,
+    };
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
@@ -242,6 +260,111 @@ mod tests {
             (Verdict::DataInvalid, 500, Some(7))
         );
         assert!(!read.violations.is_empty(), "{read:?}");
+    }
+
+    const SNAPSHOT: Digest = Digest::from_bytes([1; 32]);
+
+    /// As many datasets and gates as a spec may have, with the longest bounds, and a comparison with another version.
+    fn largest_training() -> TrainingSource {
+        let dataset = json!({"uri": "https://example.com/data.csv"});
+        let more: Vec<_> = (0..8)
+            .map(|at| json!({"name": format!("data-{at}"), "dataset": dataset}))
+            .collect();
+        let gates =
+            MetricName::ALL.map(|metric| json!({"metric": metric.as_str(), "atLeast": "0.123456789012"}));
+        serde_json::from_value(json!({
+            "dataset": dataset,
+            "additionalDatasets": more,
+            "target": {"column": "y"},
+            "gates": gates,
+            "notWorseThan": {"version": "v".repeat(45), "bundle": SNAPSHOT, "margin": "0.123456789012"},
+        }))
+        .unwrap()
+    }
+
+    /// What the snapshot and the bundle of this training state.
+    fn largest_statement(training: &TrainingSource) -> Stated {
+        let metric = |name: MetricName| MetricValue {
+            name: name.as_str().to_owned(),
+            mean: "0.815100".parse().unwrap(),
+            standard_error: "0.024000".parse().unwrap(),
+        };
+        let metrics = MetricName::ALL.map(metric).to_vec();
+        let gate = |metric: &MetricValue| GateResult {
+            metric: metric.name.clone(),
+            bound: "atLeast 0.123456789012".into(),
+            value: metric.mean.clone(),
+            passed: true,
+        };
+        let compared = |rows: &str| GateResult {
+            metric: "BalancedAccuracy".into(),
+            bound: format!("notWorseThan {} by 0.123456789012 on {rows} rows", "v".repeat(45)).into(),
+            value: "-0.010000".parse().unwrap(),
+            passed: true,
+        };
+        let source = |at: u64| SourceRecord {
+            name: "s".repeat(600),
+            sha256: sha256(&at.to_be_bytes()),
+            rows: 1_000_000_000,
+            positive_rows: Some(500_000_000),
+        };
+        Stated {
+            rows: 9_000_000_000,
+            sources: (0..9).map(source).collect(),
+            model: Some("heart".into()),
+            family: Some("LogisticRegression".into()),
+            threshold: "0.123456789012".parse().ok(),
+            snapshot: Some(SNAPSHOT),
+            training: training_digest(training),
+            gates: metrics
+                .iter()
+                .map(gate)
+                .chain(["all", "new"].map(compared))
+                .collect(),
+            metrics,
+            ..Stated::default()
+        }
+    }
+
+    #[test]
+    fn the_message_of_the_largest_result_is_marked_as_cut_and_the_operator_accepts_it() {
+        let training = largest_training();
+        let stated = largest_statement(&training);
+        let asked = Asked {
+            model: "heart",
+            work: Work::Training {
+                training: &training,
+                snapshot: Some(SNAPSHOT),
+            },
+        };
+        for stage in [JobStage::Snapshot, JobStage::Fit] {
+            let mut result = JobResult::new(stage, Verdict::Succeeded, "x".repeat(2000));
+            result.digest = Some(sha256(b"x"));
+            result.rows = Some(stated.rows);
+            result.sources.clone_from(&stated.sources);
+            result.warnings = vec![violation(&"w".repeat(900)); 20];
+            if stage == JobStage::Snapshot {
+                result.new_rows = Some(NewRows {
+                    rows: 4_000_000_000,
+                    positive_rows: 2_000_000_000,
+                    repeated_rows: 4_000_000_000,
+                });
+            } else {
+                result.family.clone_from(&stated.family);
+                result.threshold.clone_from(&stated.threshold);
+                result.metrics.clone_from(&stated.metrics);
+                result.gates.clone_from(&stated.gates);
+            }
+            let short: JobResult = serde_json::from_slice(&termination_message(&result)).unwrap();
+            assert!(short.cut);
+            assert_eq!((&short.metrics, &short.gates), (&result.metrics, &result.gates));
+            let statement = ArtifactStatement {
+                kind: stage.publishes(),
+                stated: stated.clone(),
+            };
+            let accepted = believe(&asked, &short, &statement).unwrap();
+            assert_eq!(accepted.rows, Some(stated.rows));
+        }
     }
 
     proptest! {

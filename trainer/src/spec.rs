@@ -10,7 +10,7 @@ use std::{borrow::Cow, collections::BTreeSet, fs, io, ops::RangeInclusive, path:
 
 use modelward_crds::{
     AcceptedWindow, Champion, CsvFormat, Dataset, FeatureKind, ModelVersion, NamedDataset, PositiveWhen,
-    Source, Target, TrainingSource, ValidationSpec,
+    RetrainingSpec, Source, Target, TrainingSource, ValidationSpec,
 };
 use modelward_model::{canonical_category, normalize_name, sha256};
 use modelward_wire::Digest;
@@ -157,6 +157,9 @@ fn of_version(version: ModelVersion) -> Result<Spec, SpecError> {
         (None, Some(artifact)) => return Err(artifact.bundle.map_or(SpecError::Import, SpecError::Artifact)),
         _ => return Err(no_source()),
     };
+    if let Some(retraining) = &version.spec.retraining {
+        check_retraining(retraining, &training, &mut wrong);
+    }
     let digest = training_digest(&training).map_err(|error| SpecError::Parse(error.to_string()))?;
     normalize_names(&mut training);
     check(&training, wrong)?;
@@ -287,6 +290,22 @@ fn check_additional(datasets: &[NamedDataset], wrong: &mut Vec<String>) {
             ));
         }
         check_dataset(&format!("additional dataset {name:?}"), dataset, wrong);
+    }
+}
+
+/// A retraining reads both lists, unless it leaves out the training data. A new dataset replaces one of the same name.
+fn check_retraining(retraining: &RetrainingSpec, training: &TrainingSource, wrong: &mut Vec<String>) {
+    if !retraining.include_training_data {
+        return;
+    }
+    let both = training.additional_datasets.iter().chain(&retraining.datasets);
+    let names: BTreeSet<&str> = both.map(|named| named.name.as_str()).collect();
+    if names.len() > MAX_ADDITIONAL {
+        wrong.push(format!(
+            "retraining.datasets and source.training.additionalDatasets have {} names together, at most {MAX_ADDITIONAL} are read: \
+             remove some, or set retraining.includeTrainingData to false",
+            names.len()
+        ));
     }
 }
 
@@ -723,6 +742,30 @@ spec:
         ] {
             assert!(error.contains(part), "{part} is not in: {error}");
         }
+    }
+
+    #[test]
+    fn a_retraining_that_would_read_too_many_datasets_is_refused() {
+        let list = |names: std::ops::Range<u8>| -> String {
+            let dataset =
+                |at: u8| format!("{{name: d{at}, dataset: {{uri: 'https://example.com/{at}.csv'}}}}");
+            names.map(dataset).collect::<Vec<_>>().join(", ")
+        };
+        let with = |names, more: &str| {
+            let additional = format!("      additionalDatasets: [{}]\n      target:", list(0..7));
+            let text = HEART.replace("      target:", &additional);
+            parse(&format!(
+                "{text}  retraining: {{datasets: [{}]{more}}}\n",
+                list(names)
+            ))
+        };
+        let error = with(7..9, "").unwrap_err().to_string();
+        assert!(
+            error.contains("have 9 names together, at most 8 are read"),
+            "{error}"
+        );
+        assert!(with(6..8, "").is_ok(), "a dataset of the same name is replaced");
+        assert!(with(7..9, ", includeTrainingData: false").is_ok());
     }
 
     #[test]

@@ -65,6 +65,10 @@ use crate::{
     .message("monitoring.tolerances names a feature that is not in source.training.dataset.csv.columns; write the name exactly as it is there"))]
 #[x_kube(validation = Rule::new("!has(self.retraining) || !has(self.source.artifact) || has(self.source.artifact.bundle)")
     .message("an imported model has no training that could be repeated: remove retraining, and import its successor as a new ModelVersion"))]
+#[x_kube(validation = Rule::new("!has(self.retraining) || !self.retraining.includeTrainingData || !has(self.source.training) || \
+    !has(self.source.training.additionalDatasets) || self.source.training.additionalDatasets.size() + \
+    self.retraining.datasets.filter(d, !self.source.training.additionalDatasets.exists(a, a.name == d.name)).size() <= 8")
+    .message("retraining.datasets and source.training.additionalDatasets have more than 8 names together: remove some, or set retraining.includeTrainingData to false"))]
 pub struct ModelVersionSpec {
     /// Name of the model. All versions of a model share one Service of this name. Immutable.
     #[schemars(length(min = 1, max = 40))]

@@ -40,7 +40,7 @@ pub use report::{
 };
 pub use result::{
     GateResult, ImportRecord, JobResult, JobStage, MESSAGE_LIMIT, MetricValue, MlflowVersion, NewRows,
-    Progress, RESULT_FORMAT, SourceRecord, TERMINATION_MESSAGE_LIMIT, Verdict, Violation, abridged_sources,
+    Progress, RESULT_FORMAT, SourceRecord, TERMINATION_MESSAGE_LIMIT, Verdict, Violation,
 };
 pub use routes::{ROUTES_FORMAT, Route, RouteMode, Routes};
 pub use search::{MAX_SEARCH_ROUND_BYTES, MAX_SEARCH_ROUNDS, SEARCH_FORMAT, SearchRound, SearchTrial};

@@ -61,6 +61,9 @@ pub struct JobResult {
     /// What looks wrong with data that was accepted (snapshot): the first 20 in the ledger, the first five in the termination message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Violation>,
+    /// Whether this is a termination message that leaves something out. The ledger has the whole result.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    pub cut: bool,
 }
 
 words! {
@@ -254,11 +257,13 @@ impl JobResult {
             violations: Vec::new(),
             violations_total: 0,
             warnings: Vec::new(),
+            cut: false,
         }
     }
 
     /// The result with its longest parts cut, for a termination message:
     /// the first five violations and warnings, the first nine sources, and texts of at most [`MESSAGE_LIMIT`] characters.
+    /// It is marked as cut if it differs from the result.
     #[must_use]
     pub fn abridged(&self) -> Self {
         let mut short = self.clone();
@@ -269,20 +274,41 @@ impl JobResult {
             violation.message = cut(&violation.message);
             violation.column = cut(&violation.column);
         }
-        short.sources = abridged_sources(&self.sources);
+        short.sources.truncate(9);
+        for source in &mut short.sources {
+            source.name = cut(&source.name);
+        }
+        if short != *self {
+            short.cut = true;
+        }
         short
     }
 }
 
-/// Sources as a termination message has them.
-pub fn abridged_sources(sources: &[SourceRecord]) -> Vec<SourceRecord> {
-    let abridged = |source: &SourceRecord| SourceRecord {
-        name: cut(&source.name),
-        ..source.clone()
-    };
-    sources.iter().take(9).map(abridged).collect()
-}
-
 fn cut(text: &str) -> String {
     shorten(text, MESSAGE_LIMIT)
+}
+
+/// Whether nothing is left out, so that the mark is not serialized.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_whole(cut: &bool) -> bool {
+    !*cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_marked_as_cut_only_if_something_is_left_out() {
+        let mut result = JobResult::new(JobStage::Snapshot, Verdict::Succeeded, "303 rows");
+        assert_eq!(result.abridged(), result);
+        let whole = serde_json::to_value(&result).unwrap();
+        assert_eq!(whole.get("cut"), None);
+        result.message = "x".repeat(MESSAGE_LIMIT + 1);
+        let short = result.abridged();
+        assert!(short.cut);
+        let text = serde_json::to_string(&short).unwrap();
+        assert_eq!(serde_json::from_str::<JobResult>(&text).unwrap(), short);
+    }
 }

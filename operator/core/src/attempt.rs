@@ -231,8 +231,8 @@ pub fn snapshot(
     let result = match read(context, dataset, watched, &mut frozen.attempt, step) {
         Ok(result) => result,
         Err(stage) => {
-            // They are about data that is gone, or is read again.
-            if step.start.is_some() || matches!(dataset, DatasetSeen::Absent(_)) {
+            // They are about data that is gone or has changed, or that is read again.
+            if step.start.is_some() || !was_read(dataset, frozen.attempt.as_ref()) {
                 frozen.violations.clear();
                 frozen.warnings.clear();
             }
@@ -259,6 +259,19 @@ pub fn snapshot(
     settle(context, stage, watched, &mut frozen.attempt, step)
 }
 
+/// Whether the last attempt read the data that is there now.
+fn was_read(dataset: &DatasetSeen, attempt: Option<&AttemptStatus>) -> bool {
+    match (dataset, attempt) {
+        (DatasetSeen::Present(fingerprint), Some(attempt)) => attempt.input == input_of(fingerprint),
+        _ => false,
+    }
+}
+
+/// The input of an attempt that reads this data.
+fn input_of(fingerprint: &str) -> String {
+    name_hash([fingerprint.as_bytes()])
+}
+
 /// The result of the Job of a stage that reads data, once; until then what it waits for. [`settle`] records the outcome.
 pub fn read(
     context: &StageContext<'_>,
@@ -280,7 +293,7 @@ pub fn read(
         {
             attempt.input.clone()
         }
-        (DatasetSeen::Present(fingerprint), None) => name_hash([fingerprint.as_bytes()]),
+        (DatasetSeen::Present(fingerprint), None) => input_of(fingerprint),
         (DatasetSeen::Absent(what), _) => {
             let message = absent_words(what, context.requester.kind);
             return Err(Stage::Waiting(Verdict::fails(

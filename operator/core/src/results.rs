@@ -12,7 +12,7 @@
 use modelward_crds::{ArtifactSource, Champion, Gate, TrainingSource};
 use modelward_wire::{
     ArtifactStatement, Decimal, Digest, GateBound, GateResult, ImportRecord, JobResult, JobStage,
-    ManifestKind, NewRows, Stated, Verdict, abridged_sources,
+    ManifestKind, NewRows, SourceRecord, Stated, Verdict,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -72,8 +72,7 @@ fn check_snapshot(
     stated: &Stated,
 ) -> Result<JobResult, String> {
     agree("rows", &reported.rows.unwrap_or_default(), &stated.rows)?;
-    // A termination message has fewer and shorter ones than the ledger.
-    if abridged_sources(&reported.sources) != abridged_sources(&stated.sources) {
+    if !reports_sources(reported, &stated.sources) {
         return Err("the snapshot states other sources than the result".to_owned());
     }
     let wanted = training.datasets().count();
@@ -91,6 +90,17 @@ fn check_snapshot(
         sources: stated.sources.clone(),
         ..reported.clone()
     })
+}
+
+/// A termination message that is cut has shorter names, and may leave out the last sources.
+fn reports_sources(reported: &JobResult, stated: &[SourceRecord]) -> bool {
+    if !reported.cut {
+        return reported.sources == stated;
+    }
+    let is_same = |(one, other): (&SourceRecord, &SourceRecord)| {
+        (one.sha256, one.rows, one.positive_rows) == (other.sha256, other.rows, other.positive_rows)
+    };
+    reported.sources.len() <= stated.len() && reported.sources.iter().zip(stated).all(is_same)
 }
 
 /// The snapshot does not state how many of its rows are new, so the count is only bounded by its rows.
@@ -299,7 +309,7 @@ fn wrong(what: &str, wanted: &str, found: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use modelward_wire::{MetricValue, SourceRecord};
+    use modelward_wire::MetricValue;
     use serde_json::json;
 
     use super::*;
@@ -591,8 +601,20 @@ mod tests {
         let mut result = JobResult::new(JobStage::Snapshot, Verdict::Succeeded, "froze");
         result.rows = Some(303);
         result.sources = stated.sources.clone();
-        let believed = judge(&result.abridged(), stated.clone()).unwrap();
+        let mut short = result.abridged();
+        short.sources[0].name = "ccc…".into();
+        assert!(judge(&short, stated.clone()).is_err(), "it is not marked as cut");
+        short.cut = true;
+        let believed = judge(&short, stated.clone()).unwrap();
         assert_eq!(believed.sources, stated.sources);
+        short.sources[0].rows = 304;
+        assert!(judge(&short, stated.clone()).is_err());
+        short.sources[0].rows = 303;
+        short.sources.push(stated.sources[0].clone());
+        assert!(
+            judge(&short, stated).is_err(),
+            "one more than the snapshot states"
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
         arguments::FitArgs,
         baselines::{Baselines, load_baselines},
         checks::read_spec,
+        interruption::Interruption,
         open_snapshot::open_snapshot,
         rounds::LedgerRounds,
         temporary::Temporary,
@@ -34,7 +35,11 @@ use crate::{
     spec::Spec,
 };
 
-pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow::Result<JobResult> {
+pub(super) async fn fit_model(
+    args: &FitArgs,
+    ledger: Option<&Ledger>,
+    interruption: &Interruption,
+) -> anyhow::Result<JobResult> {
     let version = match read_spec(&args.spec, JobStage::Fit)? {
         Ok(version) => version,
         Err(result) => return Ok(result),
@@ -107,6 +112,19 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
         ledger.fetch(&digest, &dir).await?;
     }
     verify(&dir, &digest, &snapshot, &trained)?;
+    let result = judge(&Fitted {
+        training,
+        snapshot: &snapshot,
+        select_by: plan.select_by,
+        trained: &trained,
+        comparison: comparison.as_ref(),
+        custom_trainer: custom_trainer.as_ref(),
+        digest,
+    });
+    if ledger.is_some() {
+        // Now, because the calls below may wait for the ledger; `report_result` writes it again, and reports why it cannot.
+        let _ = interruption.write_result(&args.publish.termination_log, &result);
+    }
     if let Some(rounds) = &rounds {
         rounds.delete().await;
     }
@@ -115,15 +133,7 @@ pub(super) async fn fit_model(args: &FitArgs, ledger: Option<&Ledger>) -> anyhow
         publisher.abort();
         send_last_progress(ledger).await;
     }
-    Ok(judge(&Fitted {
-        training,
-        snapshot: &snapshot,
-        select_by: plan.select_by,
-        trained: &trained,
-        comparison: comparison.as_ref(),
-        custom_trainer: custom_trainer.as_ref(),
-        digest,
-    }))
+    Ok(result)
 }
 
 /// Where a Job keeps the rounds of its search. If there is no such place, it trains all the same.

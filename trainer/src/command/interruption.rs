@@ -1,11 +1,12 @@
 //! The end of a command by a signal.
 //!
 //! A fit of a large table may spend minutes in a C++ library that checks no flag. So another thread ends the process: it removes
-//! half-written files, writes the termination message, and waits for nothing else.
+//! half-written files, writes the termination message unless the result is already there, and waits for nothing else.
 
 use std::{
+    io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use modelward_model::files::undo_write;
@@ -20,7 +21,7 @@ use crate::{
     report,
 };
 
-/// The exit code of a command that a signal ended: 128 and the number of SIGTERM, as a shell would say it.
+/// The exit code of a command that a signal ended before its result: 128 and the number of SIGTERM, as a shell would say it.
 pub const INTERRUPTED: i32 = 143;
 
 /// What has to be done when a signal ends a command.
@@ -30,12 +31,23 @@ pub struct Interruption {
     outputs: Vec<PathBuf>,
     /// Where a Job reports its end, and of which stage.
     report: Option<(PathBuf, JobStage)>,
-    /// Whether the command has ended.
-    concluded: Mutex<bool>,
+    /// How far the command is.
+    state: Mutex<State>,
 }
 
-/// Ends the process, even if a panic comes first.
-struct ExitOnDrop;
+/// How far a command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It has no result.
+    Working,
+    /// A Job has written its result as the termination message. The operator needs nothing else.
+    Reported,
+    /// It has ended.
+    Concluded,
+}
+
+/// Ends the process with this exit code, even if a panic comes first.
+struct ExitOnDrop(i32);
 
 // === impl Interruption ===
 
@@ -61,27 +73,42 @@ impl Interruption {
         Self {
             outputs: outputs.into_iter().flatten().collect(),
             report,
-            concluded: Mutex::new(false),
+            state: Mutex::new(State::Working),
         }
+    }
+
+    /// Writes the result of a Job as its termination message. A later signal leaves it there, and the exit code is 0. If a signal came
+    /// before, this does not return.
+    pub(super) fn write_result(&self, path: &Path, result: &JobResult) -> io::Result<()> {
+        let mut state = self.lock();
+        report::write_termination(path, result)?;
+        *state = State::Reported;
+        Ok(())
     }
 
     /// Records that the command has ended: a later signal changes nothing. If one came before, this does not return.
     pub fn conclude(&self) {
-        *self.concluded.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.lock() = State::Concluded;
     }
 
     /// Ends the process, unless the command has ended.
     pub fn stop(&self) {
-        let concluded = self.concluded.lock().unwrap_or_else(PoisonError::into_inner);
-        if *concluded {
-            return;
-        }
+        let state = self.lock();
+        let code = match *state {
+            State::Working => INTERRUPTED,
+            State::Reported => 0,
+            State::Concluded => return,
+        };
         // Logging panics if the reader of the log is gone; the process has to end anyway.
-        let _exit = ExitOnDrop;
+        let _exit = ExitOnDrop(code);
         for output in &self.outputs {
             undo(output);
         }
         clean_up();
+        if *state == State::Reported {
+            tracing::warn!("stopped by a signal after the result was written; the ledger may not have it");
+            return;
+        }
         if let Some((path, stage)) = &self.report {
             let message = "stopped by a signal before the result, as when its Pod is deleted or its node is drained; \
                            nothing is known about the data";
@@ -93,11 +120,15 @@ impl Interruption {
         tracing::warn!("stopped by a signal before the result");
         // The lock is held: a command that fails because its files are gone waits in `conclude`.
     }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for ExitOnDrop {
     fn drop(&mut self) {
-        end_process(INTERRUPTED)
+        end_process(self.0)
     }
 }
 

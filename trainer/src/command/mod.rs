@@ -61,13 +61,15 @@ use crate::command::{
 /// without it, 0 means `Succeeded` and 2 any other verdict. The code is 2 if `prepare` writes nothing because of the spec or the data,
 /// `score` refused a row, `import` the model, `inspect` a column, or `validate` found a critical expectation that is not met. 1 is a
 /// failure that may be temporary, and [`INTERRUPTED`] the end by a signal.
-pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+///
+/// A signal that comes after the result is written leaves it there: see [`Interruption`].
+pub async fn run(cli: Cli, interruption: &Interruption) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Snapshot(args) => {
             let ended = async {
                 let ledger = args.publish.ledger()?;
                 let result = take_snapshot(&args, ledger.as_ref()).await?;
-                report_result(&result, &args.publish, ledger.as_ref()).await
+                report_result(&result, &args.publish, ledger.as_ref(), interruption).await
             };
             let note = |error: &_| args.publish.note_failure(JobStage::Snapshot, error);
             ended.await.inspect_err(note)
@@ -75,8 +77,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Fit(args) => {
             let ended = async {
                 let ledger = args.publish.ledger()?;
-                let result = fit_model(&args, ledger.as_ref()).await?;
-                report_result(&result, &args.publish, ledger.as_ref()).await
+                let result = fit_model(&args, ledger.as_ref(), interruption).await?;
+                report_result(&result, &args.publish, ledger.as_ref(), interruption).await
             };
             let note = |error: &_| args.publish.note_failure(JobStage::Fit, error);
             ended.await.inspect_err(note)
@@ -93,7 +95,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => {
             let ended = async {
                 let ledger = args.publish.ledger()?;
-                import_model(&args, ledger.as_ref()).await
+                import_model(&args, ledger.as_ref(), interruption).await
             };
             let note = |error: &_| args.publish.note_failure(JobStage::Import, error);
             ended.await.inspect_err(note)

@@ -10,13 +10,15 @@ use modelward_service::chain;
 use modelward_wire::{JobResult, JobStage, Verdict, Violation, shorten};
 
 use crate::{
-    command::arguments::{PublishArgs, SizeArgs},
+    command::{
+        arguments::{PublishArgs, SizeArgs},
+        interruption::Interruption,
+    },
     data::{
         reach::Reach,
         source::{Fetch, SourceError},
     },
     ledger::{self, Ledger, LedgerError},
-    report,
 };
 
 /// Reports the end. With `--publish`, 0 means that the result was recorded, whatever its verdict; without, 0 means
@@ -25,6 +27,7 @@ pub(super) async fn report_result(
     result: &JobResult,
     publish: &PublishArgs,
     ledger: Option<&Ledger>,
+    interruption: &Interruption,
 ) -> anyhow::Result<ExitCode> {
     let verdict = result.verdict;
     if verdict == Verdict::Succeeded {
@@ -50,7 +53,7 @@ pub(super) async fn report_result(
             ExitCode::from(2)
         });
     };
-    let written = report::write_termination(&publish.termination_log, result);
+    let written = interruption.write_result(&publish.termination_log, result);
     let recorded = ledger.put_result(result).await;
     // One of the two is enough for the operator.
     if let Err(error) = &recorded {

@@ -132,6 +132,35 @@ fn a_job_that_is_stopped_within_a_fit_ends_soon_and_says_so_with_its_stage() {
 }
 
 #[test]
+fn a_job_that_is_stopped_after_its_fit_keeps_its_result_and_ends_with_success() {
+    let ledger = Ledger::start();
+    let temp = tempfile::tempdir().unwrap();
+    let lines = "      families: [LightGBM]\n      validation: {folds: 2, repeats: 1}\n";
+    let (data, spec) = (temp.path().join("d.csv"), spec(temp.path(), lines));
+    rows(&data, 500);
+    let (_, result) = ledger.run(&["snapshot", "--spec", text(&spec), "--source", text(&data)]);
+    let digest = result.digest.unwrap().to_string();
+    {
+        let mut state = ledger.state.lock().unwrap();
+        state.has_no_database = true;
+        state.calls.clear();
+    }
+    let mut command = ledger.command(&["fit", "--spec", text(&spec), "--snapshot", &digest]);
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    until("a result that the ledger does not take", || {
+        let state = ledger.state.lock().unwrap();
+        state.calls.iter().any(|call| call.ends_with("/result"))
+    });
+    send("-TERM", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let left = std::fs::read(ledger.termination_log()).unwrap();
+    let left: JobResult = serde_json::from_slice(&left).unwrap();
+    assert_eq!((left.stage, left.verdict), (JobStage::Fit, Verdict::Succeeded));
+    assert!(left.digest.is_some());
+    assert_eq!(names(ledger.dir.path()), ["termination-log", "token"]);
+}
+
+#[test]
 fn a_job_whose_log_is_read_by_no_program_any_more_ends_soon_too() {
     let ledger = Ledger::start();
     let temp = tempfile::tempdir().unwrap();

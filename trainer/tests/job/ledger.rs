@@ -30,6 +30,8 @@ pub struct FakeLedger {
     pub flip: bool,
     /// Searches are refused, as by a ledger that is full or older.
     pub refuses_rounds: bool,
+    /// Results get 503, as from a ledger without its database.
+    pub has_no_database: bool,
     pub calls: Vec<String>,
 }
 
@@ -144,6 +146,9 @@ async fn answer(
         && let Some(status) = state.failures.pop_front()
     {
         return (status, r#"{"error": "made to fail"}"#).into_response();
+    }
+    if path.ends_with("/result") && state.has_no_database {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     if path.contains("/searches") && state.refuses_rounds {
         return (

@@ -59,17 +59,14 @@ pub(crate) async fn seen(
         .find(|ended| ended.exit_code == 0);
     if !has_failed(&job) && (succeeded.is_some() || has_condition(&job, "Complete")) {
         // The trainer's container has ended, even if others still run in its Pod.
-        let said = succeeded.and_then(|ended| parse(ended.message.as_deref()?, stage));
-        let result = match said {
-            Some(result) => Some(result),
-            None => match result_in_ledger(env, namespace, &uid).await {
-                Ok(result) => result,
-                Err(away) => return Ok(away),
-            },
-        };
-        return match result {
-            Some(result) => checked(env, namespace, result, asked).await,
-            None => Ok(JobSeen::ResultLost),
+        let reported = succeeded.and_then(|ended| parse(ended.message.as_deref()?, stage));
+        if let Some(result) = reported {
+            return checked_message(env, namespace, &uid, result, asked).await;
+        }
+        return match result_in_ledger(env, namespace, &uid).await {
+            Ok(Some(result)) => checked(env, namespace, result, asked).await,
+            Ok(None) => Ok(JobSeen::ResultLost),
+            Err(away) => Ok(away),
         };
     }
     let before = attempt.reason.as_deref().and_then(Cause::of);
@@ -160,6 +157,33 @@ async fn percent_done(env: &Env, namespace: &str, stage: JobStage, uid: &str) ->
             None
         }
     }
+}
+
+/// The result in a termination message or, if that is cut, the whole one in the ledger.
+async fn checked_message(
+    env: &Env,
+    namespace: &str,
+    uid: &str,
+    short: JobResult,
+    asked: &Asked<'_>,
+) -> Result<JobSeen, Error> {
+    if !short.cut {
+        return checked(env, namespace, short, asked).await;
+    }
+    let unavailable = match result_in_ledger(env, namespace, uid).await {
+        // An earlier Pod of the Job may have recorded another one.
+        Ok(Some(whole)) if (whole.verdict, whole.digest) == (short.verdict, short.digest) => {
+            return checked(env, namespace, whole, asked).await;
+        }
+        Ok(_) => None,
+        Err(unavailable) => Some(unavailable),
+    };
+    let seen = checked(env, namespace, short, asked).await?;
+    // The whole result may match the artifact.
+    Ok(match (seen, unavailable) {
+        (JobSeen::Mismatch(_), Some(unavailable)) => unavailable,
+        (seen, _) => seen,
+    })
 }
 
 /// A result that names an artifact is accepted only if the store has that artifact and it states the same.

@@ -40,6 +40,34 @@ async fn a_result_whose_pod_is_gone_is_read_from_the_ledger() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_message_that_is_cut_is_completed_from_the_ledger() -> Result<()> {
+    let cluster = TestCluster::with_postgres().await?;
+    cluster.fakes.jobs(|_| JobEnd::Runs);
+    cluster.apply_version("heart-1").await?;
+    for word in ["snapshot", "fit"] {
+        let (job, pod) = cluster.running_job("heart-1", word).await?;
+        let whole = cluster.store.result(&job, "0.8151");
+        cluster.report(&job, &pod, &whole).await?;
+        let mut short = whole;
+        short.cut = true;
+        short.metrics.clear();
+        let text = serde_json::to_string(&short)?;
+        cluster.fakes.jobs(move |job| {
+            if stage_of(job) == word {
+                JobEnd::Succeeds(text.clone())
+            } else {
+                JobEnd::Runs
+            }
+        });
+    }
+    let live = cluster.wait_live("heart-1").await?;
+    let status = live.status.context("a status")?;
+    assert_eq!(status.score.as_deref(), Some("F1 0.8151"));
+    assert_eq!(status.fit_attempt.map(|attempt| attempt.attempt), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_progress_of_a_running_fit_is_in_the_status_until_it_ends() -> Result<()> {
     let cluster = TestCluster::with_postgres().await?;
     let (trainer, running) = (cluster.store.clone(), Arc::new(AtomicBool::new(true)));

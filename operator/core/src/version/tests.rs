@@ -436,6 +436,41 @@ fn invalid_data_is_terminal_until_the_content_changes_and_then_counts_from_one()
 }
 
 #[test]
+fn violations_of_data_that_was_corrected_are_gone_while_the_next_job_waits_for_its_turn() {
+    let mut version = version();
+    step(&mut version, &world(), 0);
+    let mut result = JobResult::new(JobStage::Snapshot, Outcome::DataInvalid, "one class only");
+    result.violations = vec![Violation {
+        column: "num".into(),
+        rule: "OneClass".into(),
+        message: "every row is 0".into(),
+        count: 303,
+        example_row: Some(1),
+    }];
+    result.warnings = result.violations.clone();
+    step(&mut version, &with_job(JobSeen::Finished(Box::new(result))), 10);
+    let queued = |dataset: &str| World {
+        dataset: DatasetSeen::Present(dataset.into()),
+        obstacle: Some(Obstacle::Queued(Wait {
+            before: 10,
+            after: None,
+            hindered: Vec::new(),
+            soon: false,
+        })),
+        ..world()
+    };
+    let listed = |version: &ModelVersion| {
+        let status = version.status.as_ref().unwrap();
+        (status.violations.len(), status.warnings.len())
+    };
+    step(&mut version, &queued("first"), 20);
+    assert_eq!(listed(&version), (1, 1), "the data is the same");
+    assert_eq!(step(&mut version, &queued("second"), 30).start, None);
+    assert_eq!(condition(&version, ConditionType::DataValid).1, Reason::Queued);
+    assert_eq!(listed(&version), (0, 0));
+}
+
+#[test]
 fn a_dataset_that_changes_all_the_time_does_not_keep_a_job_from_ending() {
     let mut version = version();
     step(&mut version, &world(), 0);

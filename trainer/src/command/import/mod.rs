@@ -19,7 +19,9 @@ use self::{
     request::Request,
 };
 use crate::{
-    command::{arguments::ImportArgs, publish::report_result, temporary::Temporary},
+    command::{
+        arguments::ImportArgs, interruption::Interruption, publish::report_result, temporary::Temporary,
+    },
     data::source::SourceError,
     import::{ImportError, bundle::SampleMetrics, compare::Compared},
     ledger::Ledger,
@@ -51,7 +53,11 @@ struct SampleReport {
     metrics: serde_json::Map<String, serde_json::Value>,
 }
 
-pub(super) async fn import_model(args: &ImportArgs, ledger: Option<&Ledger>) -> anyhow::Result<ExitCode> {
+pub(super) async fn import_model(
+    args: &ImportArgs,
+    ledger: Option<&Ledger>,
+    interruption: &Interruption,
+) -> anyhow::Result<ExitCode> {
     let ended = import(args, ledger).await;
     let Some(ledger) = ledger else {
         return print_end(ended);
@@ -63,7 +69,7 @@ pub(super) async fn import_model(args: &ImportArgs, ledger: Option<&Ledger>) -> 
             None => return Err(error),
         },
     };
-    report_result(&result, &args.publish, Some(ledger)).await
+    report_result(&result, &args.publish, Some(ledger), interruption).await
 }
 
 async fn import(args: &ImportArgs, ledger: Option<&Ledger>) -> anyhow::Result<Made> {
