@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use modelward_crds::{Family, Hyperparameters, Monotone};
-use modelward_model::{Families, FamilyFiles, Feature, FeatureSchema, Row, Scorer, Value, family::BUILT_IN};
+use modelward_model::{
+    Families, FamilyFiles, Feature, FeatureSchema, Row, Scorer, Value, family::BUILT_IN, math::ln,
+};
 use modelward_trainer::{
     data::dataset::{Dataset, Sample},
     family::{self, FittedModel, Parameter, Settings, TrainableFamily},
@@ -275,7 +277,7 @@ fn the_first_round_of_a_curve_has_a_split_also_if_the_library_found_none_at_firs
         let scores = watched.model.score(1, sample).unwrap();
         let mut loss = 0.0;
         for (score, label) in scores.iter().zip(&data.labels) {
-            loss -= if *label { score.ln() } else { (1.0 - score).ln() };
+            loss -= ln(if *label { *score } else { 1.0 - score });
         }
         let first = watched.curve[0];
         assert!((loss / 160.0 - first).abs() < 1e-6, "{seed}: {loss} {first}");

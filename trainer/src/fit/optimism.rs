@@ -197,7 +197,8 @@ mod tests {
                 rows: (0..160).collect(),
                 scores: patients.iter().map(|patient| scores[*patient as usize]).collect(),
             };
-            Candidate::new("Any", Parameters::new([]), &labels, &[scored], &plan()).unwrap()
+            let labels = Labels::at_any_time(&labels);
+            Candidate::new("Any", Parameters::new([]), labels, &[scored], &plan()).unwrap()
         };
         let (mut by_rows, mut by_groups) = (0.0, 0.0);
         for seed in 0..10 {

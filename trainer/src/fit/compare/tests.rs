@@ -16,6 +16,7 @@ use crate::{
     fit::{
         candidate::{Candidate, ScoredFold},
         folds::SplitMix64,
+        labels::Labels,
         metrics::{metrics, position},
         resample::Units,
         train::tests::plan,
@@ -145,7 +146,14 @@ fn compare_in_groups(groups: Option<&Groups>) -> Comparison {
         rows: (0..200).collect(),
         scores: of(|_| true),
     };
-    let challenger = Candidate::new("Any", Parameters::new([]), &labels, &[scored], &plan()).unwrap();
+    let challenger = Candidate::new(
+        "Any",
+        Parameters::new([]),
+        Labels::at_any_time(&labels),
+        &[scored],
+        &plan(),
+    )
+    .unwrap();
     Opponent::of_scores(champion, 0.5, of(|row| row % 2 == 0))
         .compare(&labels, groups, &challenger, MetricName::Accuracy, 7)
         .unwrap()
