@@ -293,7 +293,8 @@ mod tests {
         assert_eq!(german.category("1.000,50"), "1000.5");
         assert_eq!(german.category("pro"), "pro");
         assert_eq!(Notation::PLAIN.category("\u{2212}5.0"), "-5");
-        assert_eq!(Notation::PLAIN.category("+12"), "+12");
+        assert_eq!(Notation::PLAIN.category("+12"), "12");
+        assert_eq!(comma.category(",5"), "0.5");
     }
 
     #[test]
