@@ -128,6 +128,13 @@ impl<'a> Parts<'a> {
         Missing::new(first.chain(others.filter(|text| number(text).is_none())))
     }
 
+    /// Whether the first part calls a word missing, with a number in its plain form. Requests are read as the first part is.
+    pub(super) fn is_missing_word(&self, word: &str) -> bool {
+        self.missing
+            .first()
+            .is_some_and(|missing| missing.has_text(word))
+    }
+
     /// Whether the content of every part may be quoted.
     pub(super) fn may_quote(&self) -> bool {
         self.all.iter().all(|part| part.quote == Quote::Yes)
