@@ -130,9 +130,7 @@ impl<'a> Parts<'a> {
 
     /// Whether the first part calls a word missing, with a number in its plain form. Requests are read as the first part is.
     pub(super) fn is_missing_word(&self, word: &str) -> bool {
-        self.missing
-            .first()
-            .is_some_and(|missing| missing.has_text(word))
+        self.missing.first().is_some_and(|missing| missing.has_text(word))
     }
 
     /// Whether the content of every part may be quoted.

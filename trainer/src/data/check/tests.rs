@@ -367,9 +367,7 @@ fn a_declared_category_is_none_that_csv_missing_lists() {
     spec.dataset.csv.missing.push("9".into());
     assert_eq!(rules(csv, &spec), ["sex/Category/1"]);
     // What another file calls missing may be a category of the first.
-    let spec = training(
-        &json!([{"name": "sex", "kind": "Categorical", "categories": ["0", "1", "-9"]}]),
-    );
+    let spec = training(&json!([{"name": "sex", "kind": "Categorical", "categories": ["0", "1", "-9"]}]));
     both("age,sex,y\n63,1,0\n41,-9,1\n", "0,1,40\n1,0,-9\n", &spec).unwrap();
 }
 
