@@ -268,3 +268,78 @@ fn a_fit_reads_a_snapshot_that_has_results() {
     ]);
     assert_eq!(code, 0, "{text}");
 }
+
+#[test]
+fn a_spec_that_asks_for_what_its_snapshot_was_taken_without_is_refused() {
+    let files = Files::new();
+    let rows = files.write("rows.csv", &patients(1, 400, Fault::None));
+    let taken = spec(
+        "features:\n  - {name: age, kind: Numeric, range: {min: '18', max: '99'}}\n  \
+         - {name: pressure, kind: Numeric, maxMissingRatio: '0.5'}\n  \
+         - {name: code, kind: Categorical, categories: ['0', '1', '2', '3']}\n\
+         expectations:\n  - {type: ExpectColumnToExist, column: age}\n  \
+         - {type: ExpectTableRowCountToEqual, value: 61, severity: Warning}\n\
+         families: [LogisticRegression]",
+    );
+    let snapshot = files.path("snapshot").display().to_string();
+    let of_taken = files.write("taken.yaml", &taken);
+    let arguments = [
+        "snapshot", "--spec", &of_taken, "--source", &rows, "--out", &snapshot,
+    ];
+    let (code, text) = run(&arguments);
+    assert_eq!(code, 0, "{text}");
+    let fit = |name: &str, text: &str| {
+        let spec = files.write("other.yaml", text);
+        let bundle = files.path(name).display().to_string();
+        run(&[
+            "fit",
+            "--spec",
+            &spec,
+            "--snapshot-dir",
+            &snapshot,
+            "--out",
+            &bundle,
+        ])
+    };
+    for (from, to, words) in [
+        (
+            "[id, day]",
+            "[id, day, charge]",
+            "which the spec excludes; take a new snapshot",
+        ),
+        (
+            "range: {min",
+            "required: true, range: {min",
+            "required, in the snapshot it is optional",
+        ),
+        ("max: '99'", "max: '120'", "the spec declares another range"),
+        ("'3']", "'3', '4']", "the spec declares other categories"),
+        ("'0.5'", "'0.001'", "the spec allows a share of 0.001"),
+        (
+            ", severity: Warning",
+            "",
+            "does not meet the critical expectation ExpectTableRowCountToEqual",
+        ),
+        (
+            "column: age}",
+            "column: ward}",
+            "without the expectation ExpectColumnToExist (ward)",
+        ),
+    ] {
+        let (code, text) = fit("bundle", &taken.replace(from, to));
+        assert!(code == 2 && text.contains(words), "{to}: {text}");
+        assert!(!files.path("bundle").exists());
+    }
+    // The same, a spec that asks for less, and one that expects less strictly.
+    for (name, text) in [
+        ("same", taken.clone()),
+        ("less", spec("families: [LogisticRegression]")),
+        (
+            "warning",
+            taken.replace("column: age}", "column: age, severity: Warning}"),
+        ),
+    ] {
+        let (code, text) = fit(name, &text);
+        assert_eq!(code, 0, "{name}: {text}");
+    }
+}

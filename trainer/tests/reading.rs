@@ -333,6 +333,21 @@ fn a_sentinel_is_compared_as_a_number_in_the_notation_of_the_file() {
 }
 
 #[test]
+fn an_amount_with_points_between_thousands_is_not_the_sentinel_that_it_looks_like() {
+    let csv = customers("balance", 40, |row| match row % 4 {
+        0 => "-1".to_owned(),
+        1 => "-1.000".to_owned(),
+        _ => format!("{row}.000,5"),
+    });
+    let fields = json!({"csv": {"decimal": ",", "thousands": ".", "missing": ["-1"]}});
+    let checked = read(&csv, &fields, Quote::Yes).unwrap();
+    assert_eq!(checked.columns[1].missing, 10);
+    let balance = |row: usize| checked.dataset.row(row).values()[1];
+    assert_eq!(balance(0), modelward_model::Value::Missing);
+    assert_eq!(balance(1), modelward_model::Value::Number(-1000.0));
+}
+
+#[test]
 fn a_name_is_one_column_in_each_of_its_unicode_forms() {
     let (composed, apart) = ("\u{e2}ge", "a\u{302}ge");
     let csv = customers(apart, 40, |row| (row % 7).to_string());

@@ -8,6 +8,7 @@ use modelward_service::chain;
 use modelward_wire::{Digest, JobResult, JobStage, Verdict};
 
 use crate::{
+    command::agreement::find_disagreement,
     data::{
         check::too_few_rows,
         dataset::Dataset,
@@ -93,6 +94,9 @@ pub(super) fn contradiction(version: &Spec, snapshot: &Snapshot) -> Option<JobRe
             list(&kept),
             list(&asked)
         ));
+    }
+    if let Some(message) = find_disagreement(training, snapshot) {
+        return end(format!("{message}; take a new snapshot"));
     }
     let schema = &snapshot.data.schema;
     let is_absent = |name: &&String| !schema.names().any(|known| known == **name);

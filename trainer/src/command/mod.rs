@@ -5,12 +5,14 @@
 //! | `snapshot`, `fit`, `prepare`, `score`, `import`, `inspect`, `download` | one command each |
 //! | `expectations` | `validate` and `suggest` |
 //! | `checks`, `baselines`, `verdict` | parts of them: the spec against the snapshot, what a model is compared with, the verdict |
+//! | `agreement` | whether a snapshot was taken as the spec asks |
 //! | `open_snapshot` | the snapshot that a fit reads |
 //! | `trained` | the model that an image left |
 //! | `publish` | reports the end |
 //! | `interruption` | the end by a signal |
 //! | `rounds` | the rounds of a search, kept in the ledger |
 
+mod agreement;
 mod arguments;
 mod baselines;
 mod checks;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use modelward_crds::CsvFormat;
-use modelward_model::{Bundle, Cell, FeatureSchema, Missing, Row, Warning, normalize_name};
+use modelward_model::{Bundle, Cell, FeatureSchema, Row, Warning, normalize_name};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -17,7 +17,7 @@ use crate::{
     data::{
         file,
         near::did_you_mean,
-        number::{Notation, read_cell},
+        number::{FileCell, Notation, read_cell},
         rows::RowCells,
         source,
         table::{self, Parsed},
@@ -141,9 +141,10 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> a
         "{}: the file has a header and no rows",
         path.display()
     );
-    let (notation, missing) = (Notation::of(&format), Missing::new(&format.missing));
+    let notation = Notation::of(&format);
+    let missing = notation.missing(&format.missing);
     let score = |row: RowCells<'_>| {
-        let cells: Vec<Cell<'_>> = schema
+        let found: Vec<FileCell<'_>> = schema
             .features
             .iter()
             .zip(&places)
@@ -152,6 +153,7 @@ fn score_csv(bundle: &Bundle, path: &Path, spec: Option<&Path>, limit: u64) -> a
                 read_cell(&feature.kind, text, notation, &missing)
             })
             .collect();
+        let cells: Vec<Cell<'_>> = found.iter().map(FileCell::as_cell).collect();
         match schema.read_cells(&cells) {
             Ok((row, warnings)) => line(bundle, &row, &warnings),
             Err(errors) => Line::Refused {

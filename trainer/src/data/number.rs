@@ -130,19 +130,52 @@ fn strip_sign(text: &str) -> (&'static str, &str) {
     }
 }
 
-/// A cell as the server would get it from a client that knows the format of the file. What the bundle calls missing is read by its schema.
-pub fn read_cell<'a>(kind: &FeatureKind, text: &'a str, notation: Notation, missing: &Missing) -> Cell<'a> {
-    let number = notation.number(text);
-    if missing.has_text(text) || number.is_some_and(|number| missing.has_number(number)) {
-        return Cell::Missing;
-    }
-    match (kind, number) {
-        (FeatureKind::Numeric { .. }, Some(number)) => Cell::Number(number),
-        // A code is its text, unless the file writes numbers otherwise.
-        (FeatureKind::Categorical { .. }, Some(number)) if notation != Notation::PLAIN => {
-            Cell::Number(number)
+/// A cell of a file, read for a feature of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FileCell<'a> {
+    /// No value.
+    Missing,
+    /// The number of a numeric feature.
+    Number(f64),
+    /// The canonical category, or what is no number in the column of a numeric feature.
+    Text(Cow<'a, str>),
+}
+
+/// A cell as the server would get it from a client that knows the format of the file: the number, category or missing value that
+/// training reads in it. What the bundle calls missing is read by its schema.
+pub fn read_cell<'a>(
+    kind: &FeatureKind,
+    text: &'a str,
+    notation: Notation,
+    missing: &Missing,
+) -> FileCell<'a> {
+    match kind {
+        FeatureKind::Numeric { .. } if notation.is_missing(text, missing) => FileCell::Missing,
+        FeatureKind::Numeric { .. } => notation
+            .number(text)
+            .map_or(FileCell::Text(text.into()), FileCell::Number),
+        FeatureKind::Categorical { categories } => {
+            let word = notation.category(text);
+            // A category of the model is one in a request too, whatever a file calls missing.
+            let is_known = categories.iter().any(|known| *known == word);
+            if !is_known && notation.is_missing(text, missing) {
+                return FileCell::Missing;
+            }
+            FileCell::Text(word)
         }
-        _ => Cell::Text(text),
+    }
+}
+
+// === impl FileCell ===
+
+impl FileCell<'_> {
+    /// The same, as a schema reads it.
+    pub fn as_cell(&self) -> Cell<'_> {
+        match self {
+            Self::Missing => Cell::Missing,
+            Self::Number(number) => Cell::Number(*number),
+            Self::Text(text) => Cell::Text(text),
+        }
     }
 }
 
@@ -219,6 +252,36 @@ impl Notation {
         groups.iter().enumerate().all(fits).then(|| groups.concat())
     }
 
+    /// What a file of this notation calls missing. A number in the list is one of the file: its plain form stands for it in requests, and
+    /// alone if its text is another number there (`-1.000` is -1000 in a file whose thousands have points).
+    pub fn missing(self, texts: &[String]) -> Missing {
+        if self == Self::PLAIN {
+            return Missing::new(texts);
+        }
+        let mut all = Vec::with_capacity(texts.len());
+        for text in texts {
+            let text = text.trim();
+            let plain = self.plain(text).filter(|plain| number(plain) != number(text));
+            if plain.is_none() || number(text).is_none() {
+                all.push(text.to_owned());
+            }
+            all.extend(plain.map(Cow::into_owned));
+        }
+        Missing::new(all)
+    }
+
+    /// Whether a text of a file means "missing". A number does by its value in this notation: with points between thousands, `-1.000` is
+    /// not -1.
+    pub fn is_missing(self, text: &str, missing: &Missing) -> bool {
+        if self == Self::PLAIN || missing.is_empty() {
+            return missing.has_text(text);
+        }
+        match self.number(text) {
+            Some(number) => missing.has_number(number),
+            None => missing.has_text(text),
+        }
+    }
+
     /// The canonical category of a text; for a number, that of its plain form.
     pub fn category(self, text: &str) -> Cow<'_, str> {
         if self == Self::PLAIN && !text.starts_with('\u{2212}') {
@@ -293,7 +356,64 @@ mod tests {
         assert_eq!(german.category("1.000,50"), "1000.5");
         assert_eq!(german.category("pro"), "pro");
         assert_eq!(Notation::PLAIN.category("\u{2212}5.0"), "-5");
-        assert_eq!(Notation::PLAIN.category("+12"), "+12");
+        assert_eq!(Notation::PLAIN.category("+12"), "12");
+        assert_eq!(comma.category(",5"), "0.5");
+    }
+
+    #[test]
+    fn a_number_means_missing_by_its_value_in_the_notation_of_the_file() {
+        let german = notation(',', Some('.'));
+        let of = |text: &str| german.missing(&[text.to_owned()]);
+        for (listed, cell, expected) in [
+            ("-1", "-1", true),
+            ("-1", "-1,0", true),
+            ("-1", "-1.000", false),
+            ("9", "9.000", false),
+            ("9.000", "9.000", true),
+            ("9.000", "9000", true),
+            ("9.000", "9", false),
+            ("-999,0", "-999", true),
+            ("-99.9", "-99,9", true),
+            ("k.A.", "k.A.", true),
+            ("-1", "", true),
+        ] {
+            assert_eq!(german.is_missing(cell, &of(listed)), expected, "{listed} {cell}");
+        }
+        // A request has plain numbers.
+        assert_eq!(of("-1").texts(), ["-1"]);
+        assert_eq!(of("9.000").texts(), ["9000"]);
+        assert_eq!(of("-999,0").texts(), ["-999,0", "-999.0"]);
+        assert!(Notation::PLAIN.is_missing("-1.000", &Missing::new(["-1"])));
+    }
+
+    #[test]
+    fn a_cell_is_read_for_a_model_as_training_reads_it() {
+        let comma = notation(',', None);
+        let codes = FeatureKind::Categorical {
+            categories: ["01067", "0.5", "1.5e3", "9007199254740993", "9"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        let amount = FeatureKind::Numeric { min: None, max: None };
+        let missing = comma.missing(&["9".to_owned(), "k.A.".to_owned()]);
+        for (text, expected) in [
+            ("01067", "01067"),
+            (",5", "0.5"),
+            ("1,5e3", "1.5e3"),
+            ("9007199254740993", "9007199254740993"),
+            // A category of the model, as in a request.
+            ("9", "9"),
+        ] {
+            let read = read_cell(&codes, text, comma, &missing);
+            assert_eq!(read, FileCell::Text(expected.into()), "{text}");
+        }
+        assert_eq!(read_cell(&codes, "k.A.", comma, &missing), FileCell::Missing);
+        assert_eq!(read_cell(&amount, "9,0", comma, &missing), FileCell::Missing);
+        let number = read_cell(&amount, "1,5", comma, &missing);
+        assert_eq!(number, FileCell::Number(1.5));
+        assert_eq!(number.as_cell(), Cell::Number(1.5));
+        let word = read_cell(&amount, "1.5", comma, &missing);
+        assert_eq!(word.as_cell(), Cell::Text("1.5"));
     }
 
     #[test]

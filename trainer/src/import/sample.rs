@@ -9,7 +9,7 @@ use crate::{
     data::{
         check::class_of,
         near::did_you_mean,
-        number::{Notation, read_cell},
+        number::{FileCell, Notation, read_cell},
         rows::RowCells,
         table::Table,
         violation::{Quote, cut},
@@ -93,7 +93,8 @@ impl Sample {
         let places = Places::find(table, outline, columns)?;
         let default = CsvFormat::default();
         let csv = columns.csv.unwrap_or(&default);
-        let (notation, missing) = (Notation::of(csv), Missing::new(&csv.missing));
+        let notation = Notation::of(csv);
+        let missing = notation.missing(&csv.missing);
         let mut features = Vec::with_capacity(outline.len());
         for (entry, place) in outline.iter().zip(&places.features) {
             let name = &table.columns[*place];
@@ -144,12 +145,13 @@ impl Sample {
         quote: Quote,
     ) -> Result<(), ImportError> {
         let features = self.schema.features.iter().zip(&places.features);
-        let cells: Vec<Cell<'_>> = features
+        let found: Vec<FileCell<'_>> = features
             .map(|(feature, place)| {
                 let text = row.get(*place).unwrap_or_default();
                 read_cell(&feature.kind, text, notation, missing)
             })
             .collect();
+        let cells: Vec<Cell<'_>> = found.iter().map(FileCell::as_cell).collect();
         match self.schema.read_cells(&cells) {
             Ok((read, warnings)) => {
                 self.warnings += warnings.len();

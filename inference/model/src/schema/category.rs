@@ -2,17 +2,29 @@
 
 use std::borrow::Cow;
 
-/// The one spelling of a category: without surrounding blanks, and a decimal number without zeros at its end.
+/// The one spelling of a category: without surrounding blanks, and a decimal number as digits without zeros at its end.
 ///
-/// `1`, `1.0` and ` 1.00` are `1`; `-0.0` is `0`; `2.50` is `2.5`. Zeros in front stay (`007` is a code, not 7), as
-/// does everything that is not plain digits (`1e3`).
+/// `1`, `1.0`, `+1` and ` 1.00` are `1`; `-0.0` is `0`; `2.50` is `2.5`; `.5` is `0.5`; `1e+05` is `100000`. Zeros in front stay
+/// (`007` is a code, not 7), and so does an exponent without a sign: programs write `1e+03`, and `1e3` may be a code.
 pub fn canonical_category(text: &str) -> Cow<'_, str> {
     let text = text.trim();
+    match shorten(text) {
+        Some(short) => Cow::Borrowed(short),
+        None => respell(text).map_or(Cow::Borrowed(text), Cow::Owned),
+    }
+}
+
+/// Whether a model may have this category: in its one spelling, or as a number that earlier versions did not respell (`.5`, `+5`, `1e+05`).
+pub(super) fn is_category(word: &str) -> bool {
+    word.trim() == word && shorten(word).is_none_or(|short| short == word)
+}
+
+/// Digits, with a point or without, without zeros at the end of the decimals. None for other texts.
+fn shorten(text: &str) -> Option<&str> {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    if !all_digits(whole) || !all_digits(fraction) {
-        return Cow::Borrowed(text);
+    if !is_digits(whole) || !is_digits(fraction) {
+        return None;
     }
     let short = if digits.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.')
@@ -20,11 +32,40 @@ pub fn canonical_category(text: &str) -> Cow<'_, str> {
         text
     };
     // "-0.0" has lost its point by now.
-    if short == "-0" {
-        Cow::Borrowed("0")
-    } else {
-        Cow::Borrowed(short)
+    Some(if short == "-0" { "0" } else { short })
+}
+
+/// A number that has no digit on one side of its point, a plus, or an exponent with a sign, as digits. None for other texts.
+fn respell(text: &str) -> Option<String> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
+        Some(at) => unsigned.split_at(at),
+        None => (unsigned, ""),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let are_digits = |part: &str| part.is_empty() || is_digits(part);
+    let is_code = whole.len() > 1 && whole.starts_with('0');
+    if !are_digits(whole) || !are_digits(fraction) || is_code || whole.is_empty() && fraction.is_empty() {
+        return None;
     }
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    if exponent.is_empty() {
+        let whole = if whole.is_empty() { "0" } else { whole };
+        let fraction = if fraction.is_empty() { "0" } else { fraction };
+        return shorten(&format!("{sign}{whole}.{fraction}")).map(str::to_owned);
+    }
+    let power = exponent.strip_prefix(['e', 'E'])?.strip_prefix(['+', '-'])?;
+    if !is_digits(power) {
+        return None;
+    }
+    let number: f64 = format!("{sign}{mantissa}{exponent}").parse().ok()?;
+    number
+        .is_finite()
+        .then(|| double_category(number + 0.0).into_owned())
+}
+
+fn is_digits(part: &str) -> bool {
+    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The canonical category of a finite number.

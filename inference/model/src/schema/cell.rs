@@ -104,6 +104,11 @@ impl<'a> Cell<'a> {
 /// The category of a text. Where the categories do not have it: a number with a real minus, and `True` for `true`.
 fn text_category<'a>(categories: &'a [String], text: &'a str) -> Cow<'a, str> {
     let word = canonical_category(text);
+    let written = text.trim();
+    // A bundle of an earlier version may have a number as its file has it: `.5`.
+    if matches!(word, Cow::Owned(_)) && categories.iter().any(|known| known == written) {
+        return Cow::Borrowed(written);
+    }
     let is_minus = word.starts_with(MINUS) && number(&word).is_some();
     let truth = truth_category(categories, &word);
     if truth.is_none() && !is_minus || categories.iter().any(|known| *known == word) {

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 
-use crate::schema::{category::canonical_category, cell::Missing};
+use crate::schema::{
+    category::{canonical_category, is_category},
+    cell::Missing,
+};
 
 /// The format that this code writes, and the only one that it reads.
 pub const SCHEMA_FORMAT: u32 = 1;
@@ -121,8 +124,7 @@ impl FeatureSchema {
                 }
                 FeatureKind::Categorical { categories } => {
                     for (index, category) in categories.iter().enumerate() {
-                        if canonical_category(category) != *category || categories[..index].contains(category)
-                        {
+                        if !is_category(category) || categories[..index].contains(category) {
                             return Err(SchemaError::Category(name.clone(), category.clone()));
                         }
                     }

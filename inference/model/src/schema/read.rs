@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use crate::schema::{
+    category::canonical_category,
     cell::{Cell, Missing},
     feature::{Feature, FeatureKind, FeatureSchema, normalize_name},
     problem::{MAX_QUOTED, Quoted, RowError, Warning},
@@ -106,8 +107,16 @@ fn find_category(categories: &[String], cell: Cell<'_>) -> Option<u32> {
         Cell::Single(number) if !number.is_finite() => return None,
         cell => cell.category(categories)?,
     };
-    let place = categories.iter().position(|known| *known == word)?;
-    Some(place as u32)
+    let place = categories.iter().position(|known| *known == word);
+    let is_number = word.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    let place = match place {
+        // A number in a bundle of an earlier version may have another spelling.
+        None if is_number => categories
+            .iter()
+            .position(|known| canonical_category(known) == word),
+        place => place,
+    };
+    Some(place? as u32)
 }
 
 // === impl Reader ===

@@ -53,8 +53,55 @@ fn spellings_of_one_category_are_one() {
     assert_eq!(canonical_category("100"), "100");
     assert_eq!(canonical_category("007"), "007");
     assert_eq!(canonical_category("1e3"), "1e3");
+    assert_eq!(canonical_category("+007"), "+007");
+    assert_eq!(canonical_category("2026-01-05"), "2026-01-05");
     assert_eq!(canonical_category("."), ".");
     assert_eq!(canonical_category("v1.0"), "v1.0");
+}
+
+#[test]
+fn a_number_is_one_category_however_programs_spell_it() {
+    for (text, expected) in [
+        (".5", "0.5"),
+        ("-.50", "-0.5"),
+        ("5.", "5"),
+        ("+5", "5"),
+        ("+.0", "0"),
+        ("1e+05", "100000"),
+        ("-1.50E-01", "-0.15"),
+        ("1e+999", "1e+999"),
+        ("+", "+"),
+        ("+1 234", "+1 234"),
+    ] {
+        assert_eq!(canonical_category(text), expected, "{text}");
+    }
+    let schema = FeatureSchema::new(vec![Feature::categorical("dose", &[".5", "1e+05"])]).unwrap();
+    let read = |cell| schema.read_cells(&[cell]).unwrap().0.values()[0];
+    for cell in [Cell::Number(0.5), Cell::Text(".5"), Cell::Text("0.50")] {
+        assert_eq!(read(cell), Value::Category(0), "{cell:?}");
+    }
+    assert_eq!(read(Cell::Integer(100_000)), Value::Category(1));
+}
+
+#[test]
+fn a_schema_with_spellings_of_an_earlier_version_is_read_as_it_was() {
+    let kind = FeatureKind::Categorical {
+        categories: [".5", "+5", "0.5"].map(str::to_owned).to_vec(),
+    };
+    let dose = Feature {
+        kind,
+        ..Feature::numeric("dose")
+    };
+    let schema = FeatureSchema::new(vec![dose]).unwrap();
+    let read = |cell| schema.read_cells(&[cell]).unwrap().0.values()[0];
+    for (cell, index) in [
+        (Cell::Text(".5"), 0),
+        (Cell::Text("+5"), 1),
+        (Cell::Integer(5), 1),
+        (Cell::Number(0.5), 2),
+    ] {
+        assert_eq!(read(cell), Value::Category(index), "{cell:?}");
+    }
 }
 
 #[test]
@@ -446,7 +493,7 @@ proptest! {
     }
 
     #[test]
-    fn the_canonical_form_is_its_own_canonical_form(text in ".*|-?[0-9]{0,3}\\.?[0-9]{0,3}") {
+    fn the_canonical_form_is_its_own_canonical_form(text in ".*|[-+]?[0-9]{0,3}\\.?[0-9]{0,3}(e[-+]?[0-9]{0,3})?") {
         let once = canonical_category(&text).into_owned();
         prop_assert_eq!(canonical_category(&once), once.as_str());
     }

@@ -27,10 +27,10 @@ pub(super) fn read_categories(
 ) -> (FeatureKind, Values) {
     let declared = column.spec.and_then(|spec| spec.categories.as_ref());
     let categories: Vec<String> = if let Some(declared) = declared {
-        declared
-            .iter()
-            .map(|category| canonical_category(category).into_owned())
-            .collect()
+        let words = declared.iter().map(|category| canonical_category(category));
+        let words: Vec<String> = words.map(Cow::into_owned).collect();
+        check_missing_words(column, &words, violations);
+        words
     } else {
         let mut distinct: HashSet<Cow<'_, str>> = HashSet::new();
         for ((part, _), cell) in column.present() {
@@ -91,6 +91,30 @@ pub(super) fn read_categories(
         FeatureKind::Categorical { categories },
         Values::Categories(values),
     )
+}
+
+/// Refuses declared categories that csv.missing lists: no row of the training would have them, but rows of requests would.
+fn check_missing_words(column: &Column<'_>, words: &[String], violations: &mut Vec<Violation>) {
+    let words: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| column.parts.is_missing_word(word))
+        .collect();
+    if words.is_empty() {
+        return;
+    }
+    let message = format!(
+        "csv.missing and the categories of the feature both have {}; remove it from one of the two, or write another word for it in the \
+         source",
+        cut(&words.join(", "), 120)
+    );
+    violations.push(violation(
+        column.name,
+        "Category",
+        message,
+        words.len() as u64,
+        None,
+    ));
 }
 
 /// Keeps the first of several spellings of a truth value: a server reads all of them as one category.

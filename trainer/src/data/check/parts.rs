@@ -82,12 +82,15 @@ impl<'a> OwnedPart<'a> {
 
 impl<'a> Parts<'a> {
     pub(super) fn new(parts: &'a [Part<'a>]) -> Self {
-        let missing = parts.iter().map(|part| Missing::new(&part.format.missing));
-        let notations = parts.iter().map(|part| Notation::of(part.format));
+        let notations: Vec<Notation> = parts.iter().map(|part| Notation::of(part.format)).collect();
+        let missing = parts
+            .iter()
+            .zip(&notations)
+            .map(|(part, notation)| notation.missing(&part.format.missing));
         Self {
             all: parts,
             missing: missing.collect(),
-            notations: notations.collect(),
+            notations,
         }
     }
 
@@ -125,6 +128,11 @@ impl<'a> Parts<'a> {
         Missing::new(first.chain(others.filter(|text| number(text).is_none())))
     }
 
+    /// Whether the first part calls a word missing, with a number in its plain form. Requests are read as the first part is.
+    pub(super) fn is_missing_word(&self, word: &str) -> bool {
+        self.missing.first().is_some_and(|missing| missing.has_text(word))
+    }
+
     /// Whether the content of every part may be quoted.
     pub(super) fn may_quote(&self) -> bool {
         self.all.iter().all(|part| part.quote == Quote::Yes)
@@ -146,19 +154,10 @@ impl<'a> Parts<'a> {
                 continue;
             };
             let notation = self.notation(at);
-            let present = |text: &&str| !is_missing(text, missing, notation);
+            let present = |text: &&str| !notation.is_missing(text, missing);
             let column = part.table.rows.column(index);
             cells.extend(column.map(|(number, cell)| ((at, number), cell.filter(present))));
         }
         cells
     }
-}
-
-fn is_missing(text: &str, missing: &Missing, notation: Notation) -> bool {
-    missing.has_text(text)
-        || notation != Notation::PLAIN
-            && !missing.is_empty()
-            && notation
-                .number(text)
-                .is_some_and(|number| missing.has_number(number))
 }

@@ -348,6 +348,30 @@ fn files_of_other_columns_are_no_one_table() {
 }
 
 #[test]
+fn a_declared_category_is_none_that_csv_missing_lists() {
+    let declare = |categories: &[&str]| {
+        training(&json!([{"name": "sex", "kind": "Categorical", "categories": categories}]))
+    };
+    let csv = "age,sex,y\n63,1,0\n41,?,1\n50,2,0\n61,1,1\n";
+    let violations = run(csv, &declare(&["1", "2", "?"])).unwrap_err();
+    let found: Vec<_> = violations
+        .iter()
+        .map(|found| (found.column.as_str(), found.rule.as_str(), found.message.as_str()))
+        .collect();
+    let message = "csv.missing and the categories of the feature both have ?; remove it from one of the two, or write another word for it \
+                   in the source";
+    assert_eq!(found, [("sex", "Category", message)]);
+    run(csv, &declare(&["1", "2"])).unwrap();
+    // A code is missing as a number.
+    let mut spec = declare(&["1", "2", "09"]);
+    spec.dataset.csv.missing.push("9".into());
+    assert_eq!(rules(csv, &spec), ["sex/Category/1"]);
+    // What another file calls missing may be a category of the first.
+    let spec = training(&json!([{"name": "sex", "kind": "Categorical", "categories": ["0", "1", "-9"]}]));
+    both("age,sex,y\n63,1,0\n41,-9,1\n", "0,1,40\n1,0,-9\n", &spec).unwrap();
+}
+
+#[test]
 fn an_identifier_is_no_category() {
     use std::fmt::Write as _;
     let csv = (0..600).fold("id,y\n".to_owned(), |mut csv, row| {

@@ -61,7 +61,7 @@ pub(super) enum Key<'a> {
 
 impl<'a> Frame<'a> {
     pub(super) fn new(parts: &'a [Part<'a>]) -> Self {
-        let missing = |part: &Part<'a>| Missing::new(&part.format.missing);
+        let missing = |part: &Part<'a>| Notation::of(part.format).missing(&part.format.missing);
         Self {
             parts,
             missing: parts.iter().map(missing).collect(),

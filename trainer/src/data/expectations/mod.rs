@@ -9,6 +9,7 @@
 //! | `schema`, `volume`, `null`, `range`, `aggregate`, `set`, `unique`, `string`, `strftime`, `pair`, `several`, `distribution` | the expectations, by group |
 //! | `implied` | the expectations that the declared features imply |
 //! | `report`, `page` | the files of a snapshot |
+//! | `outline`, `unanswered` | the results of a snapshot, and whether they answer the expectations of a spec |
 //! | `suggest` | expectations that a reference file meets |
 //!
 //! An expectation is a type that implements `Evaluate`, and a line of `evaluator`.
@@ -36,6 +37,7 @@ mod string;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 mod unique;
 mod volume;
 
@@ -46,6 +48,7 @@ use modelward_wire::Violation;
 pub use self::{
     outline::{Outline, OutlineConfig, OutlineResult},
     suggest::{suggest, yaml},
+    unanswered::find_unanswered,
 };
 use crate::data::{
     check::Part,
