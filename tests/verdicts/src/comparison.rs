@@ -61,6 +61,7 @@ pub(crate) fn passes(pair: Pair, rows: usize, seed: u64) -> bool {
         }],
         estimates: Vec::new(),
         reported: Vec::new(),
+        before_held_out: None,
         members: Vec::new(),
         calibration: None,
         threshold: "0.5".parse().expect("a decimal number"),

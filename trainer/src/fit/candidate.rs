@@ -45,7 +45,7 @@ pub struct Candidate {
     /// The threshold that serves, likewise.
     pub threshold: Decimal,
     /// What the held-out rows are measured with, if not what serves: learnt from the rows whose classes are known before them.
-    pub(crate) before_held_out: Option<(Option<Calibration>, Decimal)>,
+    pub before_held_out: Option<(Option<Calibration>, Decimal)>,
     /// The members of an ensemble. Their probabilities are calibrated one by one, and the vote is not.
     pub members: Vec<CandidateMember>,
 }
