@@ -621,7 +621,7 @@ async fn labels_are_kept_by_the_ledger_before_they_are_acknowledged() {
         ),
         (
             json!({"predictionId": 7, "actual": 1}),
-            "\"predictionId\" must be the text",
+            "\"predictionId\" must be the string",
         ),
         (json!({"predictionId": id, "actual": 2}), "\"actual\" is 2"),
         (

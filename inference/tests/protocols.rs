@@ -92,7 +92,7 @@ impl Protocol {
     }
 }
 
-/// The rows as one tensor a feature.
+/// The rows as one tensor for each feature.
 fn tensors(rows: &[Value]) -> Value {
     let inputs = [
         ("age", "FP64"),
