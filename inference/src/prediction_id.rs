@@ -64,7 +64,7 @@ pub enum PredictionIdError {
     )]
     Malformed,
     /// It was written by another release.
-    #[error("prediction id has form {0}, but this program reads form {PREDICTION_ID_FORM}")]
+    #[error("prediction id has form {0}, this program reads form {PREDICTION_ID_FORM}")]
     Form(u8),
     /// The tag does not match the content and the key.
     #[error("prediction id was not created by this model, or was modified")]

@@ -101,7 +101,7 @@ pub fn read_routes(
 fn check(routes: &Routes, model: Option<&str>) -> Result<(), String> {
     if routes.format != ROUTES_FORMAT {
         return Err(format!(
-            "it has format {}, but this program reads format {ROUTES_FORMAT}",
+            "it has format {}, this program reads format {ROUTES_FORMAT}",
             routes.format
         ));
     }
