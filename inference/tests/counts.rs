@@ -613,7 +613,7 @@ async fn labels_are_kept_by_the_ledger_before_they_are_acknowledged() {
     for (body, word) in [
         (
             json!({"predictionId": forged, "actual": 1}),
-            "not made by this model",
+            "not created by this model",
         ),
         (
             json!({"predictionId": "abc", "actual": 1}),
@@ -628,7 +628,7 @@ async fn labels_are_kept_by_the_ledger_before_they_are_acknowledged() {
             json!({"predictionId": id, "actual": "1"}),
             "\"actual\" must be 0 or 1, found a text",
         ),
-        (json!({"predictionId": id}), "\"actual\" is not there"),
+        (json!({"predictionId": id}), "\"actual\" is missing"),
         (
             json!({"predictionId": id, "actual": 1, "label": 1}),
             "unknown field \"label\"",

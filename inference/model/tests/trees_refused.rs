@@ -141,7 +141,7 @@ fn a_text_of_lightgbm_that_cannot_be_scored_is_refused_with_where_and_what() {
         read_text,
         &[
             ("tree\n", "forest\n", "line 1: expected \"tree\""),
-            ("v4", "v3", "version: \"v3\" is not read"),
+            ("v4", "v3", "version: \"v3\" is not supported"),
             ("num_class=1", "num_class=3", "num_class: \"3\""),
             (
                 "num_tree_per_iteration=1\n",
@@ -151,7 +151,7 @@ fn a_text_of_lightgbm_that_cannot_be_scored_is_refused_with_where_and_what() {
             (
                 "max_feature_idx=1",
                 "max_feature_idx=2",
-                "the model has 3 features, the schema has 2",
+                "the model has 3 features, but the schema has 2",
             ),
             (
                 "max_feature_idx=1",
@@ -165,7 +165,7 @@ fn a_text_of_lightgbm_that_cannot_be_scored_is_refused_with_where_and_what() {
             (
                 "age thal",
                 "thal age",
-                "feature_names: they are those of the schema in another order",
+                "feature_names: they are not in the order of the schema",
             ),
             (
                 "tree_sizes=400 100",
@@ -203,11 +203,11 @@ fn a_text_of_lightgbm_that_cannot_be_scored_is_refused_with_where_and_what() {
                 "num_cat=0",
                 "tree 0, node 1: it has a set of categories 0 that is not there",
             ),
-            ("is_linear=0", "is_linear=1", "tree 0: linear trees are not read"),
+            ("is_linear=0", "is_linear=1", "linear trees are not supported"),
             (
                 "split_feature=0 1 0",
                 "split_feature=0 1 2",
-                "node 2: it splits by feature 2, the schema has 2",
+                "node 2: it splits by feature 2, but the schema has 2",
             ),
             (
                 "split_feature=0 1 0",
@@ -289,10 +289,10 @@ fn a_model_of_xgboost_that_cannot_be_scored_is_refused_with_where_and_what() {
             (
                 "binary:logistic",
                 "multi:softprob",
-                "objective: \"multi:softprob\" is not read",
+                "objective: \"multi:softprob\" is not supported",
             ),
-            ("\"gbtree\"", "\"dart\"", "booster \"dart\" is not read"),
-            ("\"gbtree\"", "\"gblinear\"", "booster \"gblinear\" is not read"),
+            ("\"gbtree\"", "\"dart\"", "booster \"dart\" is not supported"),
+            ("\"gbtree\"", "\"gblinear\"", "\"gblinear\" is not supported"),
             ("\"num_class\":\"0\"", "\"num_class\":\"3\"", "num_class: "),
             ("\"num_target\":\"1\"", "\"num_target\":\"2\"", "num_target: "),
             (
@@ -305,7 +305,7 @@ fn a_model_of_xgboost_that_cannot_be_scored_is_refused_with_where_and_what() {
                 "\"num_feature\":\"-1\",\"num_target",
                 "num_feature: \"-1\"",
             ),
-            ("[\"age\",\"thal\"]", "[\"thal\",\"age\"]", "in another order"),
+            ("[\"age\",\"thal\"]", "[\"thal\",\"age\"]", "not in the order"),
             ("[5E-1]", "[5E-1,5E-1]", "base_score: "),
             ("[5E-1]", "1.5", "base_score: "),
             ("[5E-1]", "nan", "base_score: "),
@@ -364,7 +364,7 @@ fn a_model_of_xgboost_that_cannot_be_scored_is_refused_with_where_and_what() {
             (
                 "\"split_indices\":[0,1",
                 "\"split_indices\":[0,0",
-                "node 1: it splits by categories, and feature \"age\"",
+                "node 1: it splits by categories, but feature \"age\"",
             ),
             (
                 "\"split_conditions\":[50.5",

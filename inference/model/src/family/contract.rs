@@ -166,7 +166,7 @@ impl FamilyError {
         Self::Invalid { file, source }
     }
 
-    /// The same of a member's files, which have other names in the bundle.
+    /// The same error for the files of a member, which have other names in the bundle.
     pub(super) fn of_member(self, renamed: Renamed) -> Self {
         match self {
             Self::Parse { file, source } => Self::Parse {
@@ -177,12 +177,12 @@ impl FamilyError {
                 file: rename(renamed, file).unwrap_or(file),
                 source,
             },
-            // They have the names of the bundle.
+            // These already have the names of the bundle.
             error @ (Self::Files(_) | Self::Foreign(_)) => error,
         }
     }
 
-    /// The file that is at fault, where one is.
+    /// The file with the error, if it is about a file.
     pub fn file(&self) -> Option<&str> {
         match self {
             Self::Files(error) => error.file(),
@@ -194,12 +194,12 @@ impl FamilyError {
 // === impl Families ===
 
 impl Families {
-    /// A registry of these families. Their names differ.
+    /// A registry of these families, which have distinct names.
     pub const fn new(families: &'static [&'static dyn Family]) -> Self {
         Self(families)
     }
 
-    /// The one that has this name.
+    /// The family with this name.
     pub fn find(self, name: &str) -> Option<&'static dyn Family> {
         self.0.iter().copied().find(|family| family.name() == name)
     }

@@ -475,7 +475,7 @@ async fn what_cannot_be_judged_is_refused_with_what_to_do() -> Result<()> {
         ),
         (bundle(other_file), bad, "has no file reference.json"),
         (bundle(broken), bad, "reference.json of the bundle cannot be read"),
-        (bundle(torn), bad, "another number of bins"),
+        (bundle(torn), bad, "do not have the number of bins"),
         (with(&|request| request.format = 2), bad, "format 2"),
         (with(&|request| request.model = "A B".into()), bad, "model is"),
         (
