@@ -8,11 +8,11 @@ use crate::{
     schema::{Feature, FeatureKind, Value},
 };
 
-/// `ln(x + offset)`. Missing where `x + offset` is not above 0, and where x is missing.
+/// `ln(x + offset)`. Missing if `x + offset` is not above 0, or if x is missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Log {
-    /// What is added, at least 0.
+    /// The offset, at least 0.
     pub offset: f64,
 }
 

@@ -349,10 +349,10 @@ fn numbers_lengths_and_columns_that_do_not_fit_are_refused_with_the_name_of_the_
         (one(&["x"], scale(f64::NAN)), "scale"),
         (one(&["c"], scale(1.0)), "takes numbers"),
         (one(&["z"], scale(1.0)), "\"z\""),
-        (one(&["x", "y"], scale(1.0)), "names 2 columns, and reads 1"),
+        (one(&["x", "y"], scale(1.0)), "names 2 columns, but reads 1"),
         (
             one(&["x"], Fitted::Ratio(Ratio {})),
-            "names 1 columns, and reads 2",
+            "names 1 columns, but reads 2",
         ),
         (one(&["x"], encoded(vec![0.5, 0.5], 0.5)), "takes categories"),
         (one(&["c"], encoded(vec![0.5], 0.5)), "1 entries for 2 categories"),
