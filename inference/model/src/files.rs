@@ -82,7 +82,7 @@ pub enum FilesError {
         expected: ManifestKind,
     },
     /// The manifest does not have a file that this kind requires.
-    #[error("{MANIFEST} does not name {0}, which is required")]
+    #[error("{MANIFEST} does not name {0}, which is needed")]
     Absent(&'static str),
     /// The directory to be replaced is not a bundle or snapshot.
     #[error(

@@ -324,7 +324,7 @@ fn a_model_of_xgboost_that_cannot_be_scored_is_refused_with_where_and_what() {
             (
                 "\"size_leaf_vector\":\"1\"",
                 "\"size_leaf_vector\":\"3\"",
-                "leaves of more than one number",
+                "leaves with more than one number",
             ),
             (
                 "\"left_children\":[1",

@@ -271,7 +271,7 @@ impl Files for Stored {
 }
 
 fn damaged(digest: &Digest) -> String {
-    format!("{digest} is damaged in the store; publish the same artifact again to heal it")
+    format!("{digest} is damaged in the store; publish the same artifact again to repair it")
 }
 
 #[cfg(test)]

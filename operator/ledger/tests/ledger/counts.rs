@@ -271,9 +271,9 @@ async fn what_no_server_of_ours_sends_is_refused_in_words_and_nothing_of_it_is_k
         (&wide, "at most 1100000 are accepted"),
         (&drowning, "one process answers at most"),
         (&restarted, "one Pod may report at most 192 totals"),
-        (&forged, "none of the batch's routes"),
-        (&unnamed, "none of the batch's routes"),
-        (&crooked, "no multiple"),
+        (&forged, "not the digest of a route"),
+        (&unnamed, "not the digest of a route"),
+        (&crooked, "not a multiple"),
         (&many, "more values than"),
         (
             &batch(&route, vec![total(window(-20))]),

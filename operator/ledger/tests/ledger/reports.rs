@@ -493,9 +493,9 @@ async fn what_cannot_be_judged_is_refused_with_what_to_do() -> Result<()> {
         (
             with(&|request| request.since += 1),
             bad,
-            "evidence is asked for since",
+            "; both must be seconds since 1970",
         ),
-        (with(&|request| request.evidence_from += 1), bad, "gathered from"),
+        (with(&|request| request.evidence_from += 1), bad, "evidenceFrom"),
         (
             with(&|request| request.tolerance = "0".parse().unwrap()),
             bad,
