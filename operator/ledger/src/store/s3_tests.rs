@@ -1,4 +1,4 @@
-//! The same store on S3: a real server of the protocol, with signatures checked, on a directory.
+//! The store on S3: a real server of the protocol that checks signatures and stores files in a directory.
 
 use axum::{body::Body, extract::Request};
 use futures::TryStreamExt as _;

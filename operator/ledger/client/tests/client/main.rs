@@ -467,9 +467,9 @@ async fn no_error_names_an_address() {
     let words = errors.map(|error| error.to_string());
     assert_eq!(words[0], "the ledger did not answer");
     assert_eq!(words[2], "the ledger answered 404: there is none");
-    assert_eq!(words[3], "the ledger broke off its answer");
+    assert_eq!(words[3], "the ledger did not complete its answer");
     assert!(
-        words[4].starts_with("job result as the ledger sent it does not parse"),
+        words[4].starts_with("job result from the ledger does not parse"),
         "{}",
         words[4]
     );
@@ -523,7 +523,7 @@ async fn an_artifact_is_fetched_whole_and_a_file_that_broke_off_is_begun_anew() 
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "manifest.json as the ledger sent it is of a Bundle, expected a Snapshot"
+        "manifest.json from the ledger is of a Bundle, expected a Snapshot"
     );
     let gone = dir.path().join("gone");
     let error = client
@@ -563,23 +563,23 @@ async fn other_bytes_than_the_digest_names_are_refused() {
     assert_eq!(
         found,
         format!(
-            "model.json as the ledger sent it has digest {}, expected {}",
+            "model.json from the ledger has digest {}, expected {}",
             expected.0, expected.1
         )
     );
     let found = fetch("longer", &digest).await;
     assert_eq!(
         found,
-        "model.json as the ledger sent it has more bytes than the 7 that the manifest states"
+        "model.json from the ledger has more bytes than the 7 that the manifest states"
     );
     assert_eq!(
         fetch("shorter", &digest).await,
-        "model.json as the ledger sent it has 4 bytes, expected 7"
+        "model.json from the ledger has 4 bytes, expected 7"
     );
     let other = digest_of(b"other");
     assert_eq!(
         fetch("any", &other).await,
-        format!("manifest.json as the ledger sent it has digest {digest}, expected {other}")
+        format!("manifest.json from the ledger has digest {digest}, expected {other}")
     );
     let found = fetch("any", &of_outside).await;
     assert!(
