@@ -54,7 +54,7 @@ KEEL = [
 
 
 def folder_of(package: str) -> Path:
-    """The folder of an installed package. The package is not imported, because its dependencies are not installed."""
+    """The folder of an installed package, which is not imported because its dependencies are not installed."""
     return Path(importlib.util.find_spec(package).origin).parent
 
 

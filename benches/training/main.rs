@@ -200,7 +200,7 @@ fn compare_fits(arguments: &Arguments, folder: &Path, rows: usize) -> anyhow::Re
     Ok(json!({ "fits": figures }))
 }
 
-/// A bar is met if the upper end of the interval is below it.
+/// A bar is met if the upper end of the interval does not exceed it.
 fn verdict(ratio: Ratio, bar: f64) -> &'static str {
     if ratio.high <= bar { "met" } else { "not met" }
 }
