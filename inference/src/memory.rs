@@ -318,7 +318,7 @@ mod tests {
         let refused = memory.work(2 << 20).await.unwrap_err();
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(memory.spare_work(1).is_none());
-        // Small requests have a budget of their own.
+        // Small requests have a separate budget.
         assert!(!memory.work(1_000).await.unwrap().heavy);
         let answer = reservation.hold(vec![b'x'; 5 << 20]);
         assert_eq!(memory.large_work.free.available_permits() * UNIT, all - (5 << 20));

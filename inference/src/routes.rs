@@ -225,7 +225,7 @@ mod tests {
         let read = |expected: &Digest| read_routes(file.path(), Some("heart"), Some(expected));
         let digest = modelward_model::sha256(text.as_bytes());
         assert_eq!(read(&digest).unwrap().1, digest);
-        // The same routes with one blank more.
+        // The same routes with one more space.
         std::fs::write(file.path(), format!("{text} ")).unwrap();
         let error = read(&digest).unwrap_err().to_string();
         assert!(error.contains(&digest.to_string()), "{error}");

@@ -57,14 +57,14 @@ pub struct ScoredRow {
     row: Row,
     /// Probability of class 1.
     pub probability: f64,
-    /// 1 where the probability is at or over the threshold, else 0.
+    /// 1 if the probability is at least the threshold, else 0.
     pub class: u8,
 }
 
 /// The answer for one row.
 #[derive(Debug)]
 pub struct RowAnswer {
-    /// 1 where the probability is at or over the threshold, else 0.
+    /// 1 if the probability is at least the threshold, else 0.
     pub class: u8,
     /// Probability of class 1.
     pub probability: f64,

@@ -1,4 +1,4 @@
-//! The paths, asked as a client asks them, over a real bundle.
+//! Requests to the paths, as from a client, with a real bundle.
 
 #![expect(
     clippy::unwrap_used,

@@ -424,13 +424,13 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("bundle");
         let (_, digest) = builder().write(&dir).unwrap();
-        // Killed between the two renames of a replacement.
+        // The process was killed between the two renames of a replacement.
         fs::rename(&dir, neighbour(&dir, "old")).unwrap();
         fs::create_dir(neighbour(&dir, "part")).unwrap();
         fs::write(neighbour(&dir, "part").join("half"), "x").unwrap();
         undo_write(&dir).unwrap();
         assert_eq!(sha256_file(&dir.join(MANIFEST)).unwrap().0, digest);
-        // Killed while the old one was removed.
+        // The process was killed while it removed the old directory.
         fs::create_dir(neighbour(&dir, "old")).unwrap();
         undo_write(&dir).unwrap();
         assert_eq!(sha256_file(&dir.join(MANIFEST)).unwrap().0, digest);

@@ -1,4 +1,4 @@
-//! Models of scikit-learn that skl2onnx exported, scored as scikit-learn scores them; and files that are refused, with their reason.
+//! Models of scikit-learn, exported by skl2onnx, get the scores of scikit-learn. Unsupported files are refused with a reason.
 //!
 //! `tests/differential/make_onnx_models.py` writes them.
 

@@ -1,4 +1,4 @@
-//! Files of trees that are hostile or of another kind are refused with what is wrong; good ones decide as written.
+//! Hostile or unsupported files of trees are refused with a reason. Valid trees decide as written.
 
 #![expect(clippy::unwrap_used, reason = "a model that is not read is a failed test")]
 
@@ -7,7 +7,7 @@ use modelward_model::{
     family::tree::{TreeError, TreeModel},
 };
 
-/// A tree of two numeric splits and one by categories, and one that is a leaf.
+/// A tree with two numeric splits and a categorical one, and a tree that is a leaf.
 const TEXT: &str = "tree
 version=v4
 num_class=1
@@ -81,7 +81,7 @@ fn read_json(text: &str) -> Result<TreeModel, TreeError> {
     TreeModel::from_xgboost(text.as_bytes(), &small_schema())
 }
 
-/// What each replacement is refused with.
+/// Checks the error of each replacement.
 fn check_refusals(text: &str, read: fn(&str) -> Result<TreeModel, TreeError>, cases: &[(&str, &str, &str)]) {
     read(text).unwrap();
     for (from, to, expected) in cases {
@@ -125,7 +125,7 @@ fn a_model_of_xgboost_decides_as_written() {
     assert_eq!(raw(high, Value::Missing), 0.5);
     assert_eq!(raw(Value::Missing, Value::Category(1)), -0.25);
     assert_eq!(model.raw(&Row::new(Vec::new())), 2.0);
-    // Rounded to double precision first, it would be halfway, and then 1.
+    // If it was rounded to double precision first, it would be halfway and then become 1.
     let above_half = json_model().replace("0.5,-0.25", "1.00000005960464477539062500000000001,-0.25");
     let row = Row::new(vec![high, Value::Missing]);
     assert_eq!(

@@ -553,7 +553,7 @@ mod tests {
 
     #[test]
     fn a_heavy_value_has_a_bin_to_itself_and_the_others_share_the_rest() {
-        // A third zeros, as the depression of an ST segment has.
+        // A third of the values is zero, like the depression of an ST segment.
         let values: Vec<f32> = (0..300).map(|i| if i < 100 { 0.0 } else { i as f32 }).collect();
         let cuts = cuts_of(&values);
         assert_eq!(cuts[0], 100.0);

@@ -240,7 +240,7 @@ mod tests {
         counts
     }
 
-    /// A reference with a phase of each hour, which has as many rows as it is late.
+    /// A reference with a phase for each hour, with as many rows as the hour.
     fn reference() -> Reference {
         let hours = (0..24).map(|hour| counts(hour).features);
         Reference {
@@ -254,7 +254,7 @@ mod tests {
         }
     }
 
-    /// For each span of the report on the window that ends after so many hours: its length in windows, and the rows of both sides.
+    /// For each span of the report on the window that ends after this many hours: its length in windows, and the rows of both sides.
     fn spans_at(hours: u64, phases: bool, season: Season, last: u64) -> Vec<(u64, u64, u64)> {
         let (one, many) = (counts(1), counts(last));
         let windows: Vec<_> = (0..hours)
@@ -279,9 +279,9 @@ mod tests {
     fn training_data_is_compared_with_whole_seasons_once_there_are_any() {
         assert_eq!(spans_at(23, false, SEASON, 1), []);
         assert_eq!(spans_at(24, false, SEASON, 1), [(24, 276, 24)]);
-        // The rows of the last season have to be enough.
+        // The last season must have enough rows.
         assert_eq!(spans_at(200, false, SEASON, 1), [(24, 276, 24), (96, 276, 24)]);
-        // What was before is not known.
+        // Earlier windows are unknown.
         let cut = Season {
             known_from: 150 * HOUR,
             ..SEASON

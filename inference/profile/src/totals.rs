@@ -358,11 +358,11 @@ mod tests {
         #[test]
         fn repeats_and_reordering_do_no_harm(
             (pods, sent) in prop::collection::vec(rows(0..40), 1..5).prop_flat_map(|pods| {
-                // Every Pod sends a growing prefix of its rows in each of up to six envelopes, and the last holds all.
+                // Every Pod sends up to six envelopes with growing prefixes of its rows. The last has all rows.
                 let all: Vec<(usize, u64)> =
                     (0..pods.len()).flat_map(|pod| (1..=6).map(move |sequence| (pod, sequence))).collect();
                 let last: Vec<(usize, u64)> = (0..pods.len()).map(|pod| (pod, 6)).collect();
-                // Some of them any number of times, the last of each at least once, in any order.
+                // Each arrives any number of times, the last one at least once, in any order.
                 let sent = prop::collection::vec(prop::sample::select(all), 0..40)
                     .prop_map(move |some| [some, last.clone()].concat())
                     .prop_shuffle();

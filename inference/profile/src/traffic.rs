@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// The first of these windows with a change of traffic, by the level of a month-old version of 13 features.
+    /// The first of these windows with a change of traffic, at the level of a month-old version with 13 features.
     fn first_change(rows: &[u64], period: usize) -> Option<usize> {
         (1..=rows.len()).find(|seen| is_change(&rows[..*seen], period))
     }
@@ -148,7 +148,7 @@ mod tests {
         judge_traffic(&traffic, -16.0, &Rule::default()).verdict == DriftVerdict::Drift
     }
 
-    /// Windows of some 100 rows.
+    /// Windows with about 100 rows.
     fn quiet(windows: usize) -> Vec<u64> {
         (0..windows as u64)
             .map(|window| 100 + window * 7919 % 41 - 20)

@@ -175,7 +175,7 @@ impl Flusher {
                 Ok(()) => self.waiting.acknowledge(batch.envelopes),
                 Err(error @ CallError::Refused { .. }) if batch.envelopes.len() > 1 => {
                     // One bad total must not make the others fail.
-                    tracing::warn!("{error}; each total is sent by itself");
+                    tracing::warn!("{error}; each total is sent separately");
                     for envelope in batch.envelopes.iter().cloned() {
                         let one = CountsBatch {
                             envelopes: vec![envelope],
@@ -518,7 +518,7 @@ mod tests {
     use super::*;
     use crate::counting::tests::{answer, counting, route_counts};
 
-    /// What a ledger keeps: the answered rows of each window, and whether it is closed.
+    /// The contents of a ledger: the answered rows of each window, and whether it is closed.
     #[derive(Default)]
     struct Kept(BTreeMap<(Incarnation, i64), (u64, u64, bool)>);
 
@@ -655,9 +655,9 @@ mod tests {
             kept.take(&mut waiting, due);
         };
         at(105, 1);
-        // Forwards, past windows that were not made ahead; the first one is closed.
+        // The clock jumps forward, past windows that were not created ahead. The first one is closed.
         at(155, 2);
-        // Back to a window that was closed, which stays so: the oldest one that is open takes the row.
+        // The clock jumps back to a closed window, which stays closed. The oldest open window takes the row.
         at(105, 4);
         at(112, 8);
         at(155, 16);
@@ -686,7 +686,7 @@ mod tests {
             assert!(waiting.0.len() <= MAX_WAITING, "{}", waiting.0.len());
         }
         let files = std::fs::read_dir(dir.path()).unwrap().count();
-        // One more for the window that was made ahead, and the lock.
+        // One more for the window that was created ahead, and one for the lock.
         assert!(files <= MAX_WAITING + 2, "{files}");
         let dropped = metrics.rows_dropped.get();
         let mut kept = Kept::default();
@@ -709,7 +709,7 @@ mod tests {
             let due = waiting.due(&dead, &metrics, 1);
             kept.take(&mut waiting, due);
             answer(&route, &metrics, 2, 3);
-            // Sent, and not acknowledged before the end.
+            // Sent, but not acknowledged before the end.
             waiting.due(&dead, &metrics, 2);
             answer(&route, &metrics, 3, 4);
         }

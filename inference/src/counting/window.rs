@@ -347,7 +347,7 @@ mod tests {
         );
         read.forget();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        // The one that counts does not notice.
+        // The process that counts does not notice.
         window.counts.add_synthetic();
         assert_eq!(window.answered(), Some(3));
     }
@@ -373,7 +373,7 @@ mod tests {
             damaged[at] ^= 0xff;
             assert!(read(&damaged).is_err(), "{at}");
         }
-        // The greatest value of training.
+        // The maximum of the training data.
         let at = bytes.windows(4).position(|four| four == b"\"60\"").unwrap();
         let mut cut = bytes.clone();
         cut[at + 2] = b'1';

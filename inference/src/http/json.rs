@@ -440,7 +440,7 @@ mod tests {
         );
         assert_eq!(error(" \n"), "the body is empty; send JSON");
         assert!(error("{} {}").starts_with("the body cannot be read as JSON: trailing characters at line 1"));
-        // Skipped content is read without recursion, however deep it is.
+        // Skipped content is read without recursion, at any depth.
         assert!(
             error(&"[".repeat(100_000)).starts_with("the body cannot be read as JSON: EOF while parsing")
         );

@@ -245,7 +245,7 @@ mod tests {
     use super::*;
     use crate::{args::Args, prediction_id::Signer};
 
-    /// A server whose bundle is not there: paths are the same before and after.
+    /// A server without its bundle. The paths are the same before and after the bundle is loaded.
     fn app() -> Arc<App> {
         let route = Route {
             version: "heart-1".into(),

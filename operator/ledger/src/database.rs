@@ -627,7 +627,7 @@ mod tests {
             include_str!("../migrations/0005_imports.sql")
         );
         let taken = |column: &str| -> Vec<&str> {
-            // The last one holds: a migration replaces the constraint of an earlier one.
+            // The last one is valid, because a migration replaces the constraint of an earlier one.
             let (_, list) = schema.rsplit_once(&format!("CHECK ({column} IN (")).unwrap();
             let (list, _) = list.split_once(')').unwrap();
             list.split(", ").map(|word| word.trim_matches('\'')).collect()

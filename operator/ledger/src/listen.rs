@@ -234,14 +234,14 @@ mod tests {
         let mut streams = Vec::new();
         for _ in 0..400 {
             let mut stream = TcpStream::connect(address).await.unwrap();
-            // Within the bound of a head, and without its end.
+            // Shorter than the maximum size of a header, but without its end.
             let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(7000));
             stream.write_all(head.as_bytes()).await.unwrap();
             streams.push(stream);
         }
         let piece = vec![b'x'; 400 * 1024];
         for stream in &mut streams[..200] {
-            // More than the bound: the connection is cut in the middle of it.
+            // Longer than the maximum size: the connection is closed in the middle of it.
             let _ = timeout(Duration::from_millis(50), stream.write_all(&piece)).await;
         }
         let grown = resident() - before;

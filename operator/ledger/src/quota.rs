@@ -227,7 +227,7 @@ mod tests {
             quota.recall(&place, none, bounds),
             Some(Amount { rows: 7, bytes: 7 })
         );
-        // What forbids something is asked again soon.
+        // An amount that exceeds a quota is read again soon.
         let more = Amount { rows: 9, bytes: 0 };
         tokio::time::advance(FRESH_OVER).await;
         assert_eq!(quota.recall(&place, more, bounds), None);

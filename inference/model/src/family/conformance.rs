@@ -279,7 +279,7 @@ mod tests {
         probability: f64,
     }
 
-    /// What a family does wrong.
+    /// A mistake of a family.
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Fault {
         Nothing,

@@ -514,7 +514,7 @@ mod tests {
             files.iter_mut().find(|(name, _)| *name == to).unwrap().1 = bytes;
             load(&schema, &files).unwrap_err()
         };
-        // Each is a good file, of the other member.
+        // Each is a valid file of the other member.
         let error = refuse("member-1-model.json", "member-2-model.json");
         assert_eq!(error.to_string(), "member-2-model.json is not valid");
         assert_eq!(

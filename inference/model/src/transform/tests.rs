@@ -291,7 +291,7 @@ fn a_column_that_is_read_is_replaced_unless_it_is_kept_and_later_transforms_read
         derivation.derive(&row).values(),
         [number(2.0), Value::Category(1), number(0.0), number(0.0)]
     );
-    // Of a row that is too short the rest is missing.
+    // If a row is too short, the rest is missing.
     assert_eq!(derivation.derive(&Row::new(vec![])).values(), [Value::Missing; 4]);
 }
 

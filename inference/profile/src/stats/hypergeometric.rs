@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_largest_of_all_rows_is_in_the_window_as_often_as_its_share() {
-        // All of k rows above the reference's largest are in the window: (n)ₖ / (N + n)ₖ.
+        // All k rows above the maximum of the reference are in the window: (n)ₖ / (N + n)ₖ.
         let one = Split::new(0, 303, 1, 147).log_upper_tail();
         assert!((libm::exp(one) - 147.0 / 450.0).abs() < 1e-12);
         let three = Split::new(0, 303, 3, 147).log_upper_tail();

@@ -117,7 +117,7 @@ fn share_of_orders(large: u64, small: u64, distance: u128) -> f64 {
 mod tests {
     use super::*;
 
-    /// The share of all orders, by walking through them.
+    /// The share of orders, by enumerating all of them.
     fn by_walking(i: i128, j: i128, many: i128, few: i128, distance: i128) -> f64 {
         if (few * i - many * j).abs() >= distance {
             return 1.0;

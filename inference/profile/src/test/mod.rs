@@ -88,7 +88,7 @@ mod tests {
                 }
                 if let Some(found) = test.size(&samples(&window), 0.95) {
                     let Size { estimate, lower, upper } = found;
-                    // Wilson's limits at 0 are off by rounding.
+                    // Wilson's limits at 0 have a rounding error.
                     let rising = 0.0 <= lower && lower <= estimate + 1e-12 && estimate <= upper + 1e-12 && upper <= 1.0;
                     prop_assert!(rising, "{name}: {found:?}");
                 }

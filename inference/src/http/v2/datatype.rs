@@ -224,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    /// What elements of a datatype are for a feature of these categories.
+    /// The cells of elements of a datatype, for a feature with these categories.
     fn read(datatype: &str, categories: &[&str], mut elements: Vec<Element<'_>>) -> Vec<Value> {
         Datatype::read(datatype).unwrap().check(&mut elements).unwrap();
         values(categories, &elements)

@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(of(9 * DAY, DAY), (216, 1));
         assert_eq!(of(9 * DAY - HOUR, DAY), (192, 24));
         assert_eq!(of(7 * DAY, DAY), (168, 24));
-        // The first of them begins with the monitoring.
+        // The first one begins with the monitoring.
         assert_eq!(of(7 * DAY - HOUR, DAY), (149, 24));
         // Where a season has too many windows to be compared one by one, the last one is added up too, up to the window that is judged.
         assert_eq!(of(9 * DAY, 0), (216, 24));
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(of(10 * DAY - 60), (10 * DAY - HOUR, 3600));
         let longer = interval(DAY).window_of(9 * DAY + 6 * HOUR, 6 * 3600);
         assert_eq!(longer, (9 * DAY + 6 * HOUR, 6 * 3600));
-        // What was counted before the interval is no part of it.
+        // Counts before the interval do not belong to it.
         let half_past = Interval {
             start: 10 * DAY - HOUR / 2,
             ..interval(DAY)

@@ -254,7 +254,7 @@ mod tests {
     use super::*;
     use crate::schema::{Feature, FeatureKind, Row, Value};
 
-    /// So many numeric features, and as many with categories, from 1 to 40 of them.
+    /// This many numeric features, and as many categorical ones with 1 to 40 categories.
     fn make_schema(count: usize) -> FeatureSchema {
         let words: Vec<String> = (0..40).map(|word| word.to_string()).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -263,7 +263,7 @@ mod tests {
         FeatureSchema::new(numeric.chain(categorical).collect()).unwrap()
     }
 
-    /// Numbers from a seed: a forest and rows need many, and none of them is worth shrinking by itself.
+    /// Numbers from a seed. A forest and rows need many, and shrinking single numbers is of no use.
     struct Numbers(u64);
 
     impl Numbers {
@@ -279,7 +279,7 @@ mod tests {
             [0.0, -0.0, 1e-35, -1e-36, 1.5, -2.25, f32::MAX, f32::MIN, 3.0][self.below(9)]
         }
 
-        /// A tree that is grown at random leaves: some are chains.
+        /// A tree that is grown at random leaves, so that some trees are chains.
         fn tree(&mut self, schema: &FeatureSchema, splits: usize) -> Vec<FileNode> {
             let mut nodes = vec![FileNode::Leaf(self.number().clamp(-9.0, 9.0).into())];
             for _ in 0..splits {
@@ -345,7 +345,7 @@ mod tests {
         }
     }
 
-    /// The leaf of a row, node by node, with the cases of LightGBM written out.
+    /// The leaf of a row, node by node, with explicit cases as in LightGBM.
     fn find_leaf(schema: &FeatureSchema, nodes: &[FileNode], row: &Row, tiny_is_zero: bool) -> f64 {
         let mut at = 0;
         loop {
@@ -438,7 +438,7 @@ mod tests {
 
     #[test]
     fn rows_of_any_width_are_filled() {
-        // More columns than fit on the stack, the buffer of the thread in between two narrow ones.
+        // A row with more columns than fit on the stack, which uses the buffer of the thread, between two narrow ones.
         for features in [3, 900, 3, 70] {
             let schema = make_schema(features);
             let mut builder = ForestBuilder::new(&schema, Sum::Double, false, 1e100);

@@ -1,4 +1,4 @@
-//! The client against a server that answers badly: elsewhere, too much, too late, not at all, or with other bytes.
+//! The client with a server that misbehaves: redirects, answers that are too large, too late, absent, or have wrong bytes.
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
@@ -41,7 +41,7 @@ fn result_json() -> String {
     serde_json::to_string(&result()).unwrap()
 }
 
-/// A bundle of one file: its manifest's bytes and digest.
+/// The bytes and the digest of the manifest of a bundle with one file.
 fn bundle(content: &[u8]) -> (Vec<u8>, Digest) {
     let file = FileEntry {
         path: "model.json".to_owned(),
@@ -72,7 +72,7 @@ async fn a_file_is_sent_whole_at_each_attempt_and_may_take_longer_than_an_answer
         if before == 0 {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
-        // Longer than a client waits for any other answer.
+        // Longer than the time limit for other answers.
         std::thread::sleep(Duration::from_millis(700));
         StatusCode::CREATED.into_response()
     })
@@ -232,7 +232,7 @@ async fn the_token_is_read_at_each_call() {
     assert_eq!(ledger.seen().len(), 3, "nothing is sent without a token");
 }
 
-// === how much is read ===
+// === limits on answers ===
 
 #[tokio::test]
 async fn a_long_refusal_is_cut() {
@@ -251,7 +251,7 @@ async fn a_long_refusal_is_cut() {
     };
     let client = ledger.client();
     let (status, message) = refused(client.job_result(NAMESPACE, JOB).await.unwrap_err());
-    // Had it been read to its end it would parse.
+    // It would parse if it was read to its end.
     assert!(
         status == 500 && message.starts_with("{\"error\":\"xxx"),
         "{status}: {message}"
@@ -289,7 +289,7 @@ async fn no_answer_is_read_beyond_its_bound() {
             limit_of(client.blob(NAMESPACE, &digest, 10).await.unwrap_err()),
             10
         );
-        // Its status says that the ledger has it.
+        // The status says that the ledger accepted it.
         client.put_job_result(NAMESPACE, JOB, &result()).await.unwrap();
     };
     tokio::time::timeout(Duration::from_secs(30), all)
@@ -297,7 +297,7 @@ async fn no_answer_is_read_beyond_its_bound() {
         .expect("nothing is read without end");
 }
 
-// === whether and when it is asked again ===
+// === retries ===
 
 #[tokio::test]
 async fn a_ledger_that_swallows_packets_is_waited_for_once_and_not_by_every_call() {
@@ -329,7 +329,7 @@ async fn a_ledger_that_swallows_packets_is_waited_for_once_and_not_by_every_call
         "{first:?}"
     );
     let waited = begun.elapsed();
-    // What one clone knows, all know.
+    // All clones share this knowledge.
     let longer = client.within(5 * second);
     for _ in 0..200 {
         let next = longer.job_result(NAMESPACE, "of-another").await.unwrap_err();
@@ -409,7 +409,7 @@ async fn patience_ends_with_the_last_error_and_a_final_refusal_ends_it_at_once()
     let error = client.put_job_result("other", JOB, &result()).await.unwrap_err();
     assert_eq!(error.refusal(), Some((422, "no")));
     assert_eq!(ledger.seen().len(), calls.len() + 1);
-    // Where only the next call matters.
+    // For a policy in which only the next call matters.
     let once = client.retrying(Retry::Never);
     let progress = Progress {
         step: "fit".to_owned(),
@@ -420,7 +420,7 @@ async fn patience_ends_with_the_last_error_and_a_final_refusal_ends_it_at_once()
     assert_eq!(ledger.seen().len(), calls.len() + 2);
 }
 
-// === what an error says ===
+// === error messages ===
 
 #[tokio::test]
 async fn no_error_names_an_address() {
