@@ -97,7 +97,7 @@ impl App {
         let largest = memory.largest_body(limits.max_body);
         if largest < limits.max_body {
             tracing::warn!(
-                "bodies may have {largest} bytes, not {}: there is no memory for more; raise the container's limit",
+                "bodies are limited to {largest} bytes instead of {}; for more, raise the memory limit of the container",
                 limits.max_body
             );
             limits.max_body = largest;
@@ -186,7 +186,7 @@ impl App {
     /// Why no new requests should be sent here, or `None` if they should.
     pub fn unready(&self) -> Option<String> {
         if self.is_draining() {
-            return Some("draining: this process was asked to end".to_owned());
+            return Some("draining: this process is shutting down".to_owned());
         }
         if self.serving().is_some() {
             return None;

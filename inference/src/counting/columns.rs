@@ -27,7 +27,7 @@ impl Columns {
             let at = schema
                 .names()
                 .position(|known| known == name)
-                .ok_or_else(|| format!("it counts {name:?}, which is no feature of the model"))?;
+                .ok_or_else(|| format!("it counts {name:?}, which is not a feature of the model"))?;
             let kind = schema.features.get(at).map(|feature| &feature.kind);
             match (kind, &feature.bins) {
                 (Some(FeatureKind::Numeric { .. }), BinKind::Numeric { .. }) => Ok(Column {
@@ -47,7 +47,7 @@ impl Columns {
                         categories: categories.iter().map(observed).collect(),
                     })
                 }
-                _ => Err(format!("it counts {name:?} as another kind than the model takes")),
+                _ => Err(format!("it counts {name:?} as another kind than the model has")),
             }
         };
         bins.features
@@ -117,7 +117,7 @@ mod tests {
         assert!(
             Columns::new(&other, &schema())
                 .unwrap_err()
-                .contains("\"cp\", which is no feature")
+                .contains("\"cp\", which is not a feature")
         );
         let kind = bins(vec![FeatureBins::categorical("age", ["1"])]);
         assert!(

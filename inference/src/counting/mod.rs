@@ -355,7 +355,7 @@ impl RouteCounts {
             }
             // This cannot happen: in memory there are as many words as the bins need.
             Err(error) => {
-                tracing::error!("failed to make counters: {}", chain(&error));
+                tracing::error!("failed to create counters: {}", chain(&error));
                 None
             }
         }

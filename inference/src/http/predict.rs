@@ -219,7 +219,7 @@ fn write_notices<S: Serializer>(notices: &&[Notice], serializer: S) -> Result<S:
     }))
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }

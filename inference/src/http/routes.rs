@@ -34,7 +34,7 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Only probes and metrics, for the port that does not depend on the load of predictions.
 pub fn probe_router(app: Arc<App>) -> Router {
-    probe_paths().finish(app, " on the port of probes; it has ")
+    probe_paths().finish(app, " on the probe port; it has ")
 }
 
 fn paths() -> Paths {
@@ -160,7 +160,7 @@ async fn wrong_method(request: Request) -> Problem {
 
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the signature that tower-http asks for"
+    reason = "the signature that tower-http requires"
 )]
 fn panicked(payload: Box<dyn std::any::Any + Send>) -> Response {
     let text = payload
@@ -332,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_path_is_answered_with_those_that_there_are() {
         let there_are = "no such path \"/x\"; there are ";
-        let of_probes = "no such path \"/x\" on the port of probes; it has ";
+        let of_probes = "no such path \"/x\" on the probe port; it has ";
         for (router, beginning, paths) in [
             (router(app()), there_are, paths()),
             (probe_router(app()), of_probes, probe_paths()),

@@ -524,7 +524,7 @@ impl Caller {
 
     /// May request a verdict.
     pub(crate) fn may_judge(&self) -> Result<(), ApiError> {
-        self.is_operator("ask for the verdict of a DriftReport")
+        self.is_operator("request the verdict of a DriftReport")
     }
 
     fn is_operator(&self, what: &str) -> Result<(), ApiError> {

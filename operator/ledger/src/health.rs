@@ -80,7 +80,7 @@ impl State {
     /// Its text in `/readyz`.
     pub(crate) fn text(&self) -> &str {
         match self {
-            Self::Unknown => "not asked yet",
+            Self::Unknown => "not checked yet",
             Self::Up => "ok",
             Self::Down(why) => why,
         }

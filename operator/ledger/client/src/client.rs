@@ -319,7 +319,7 @@ async fn read_token(file: &Path) -> Result<HeaderValue, Error> {
     let token = tokio::fs::read_to_string(file).await.map_err(failed)?;
     let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
     let mut value = value.map_err(|_| {
-        let problem = "it must hold one token on one line";
+        let problem = "it must have one token on one line";
         failed(io::Error::new(io::ErrorKind::InvalidData, problem))
     })?;
     value.set_sensitive(true);

@@ -57,7 +57,7 @@ impl Attempts {
         let Some(pause) = self.next_pause(&error, Instant::now()) else {
             return Err(error);
         };
-        tracing::warn!(reason = chain(&error), "the ledger call {call} failed, trying again");
+        tracing::warn!(reason = chain(&error), "ledger call {call} failed, trying again");
         tokio::time::sleep(pause).await;
         Ok(())
     }

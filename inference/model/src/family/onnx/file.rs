@@ -138,7 +138,7 @@ impl<'a> Input<'a> {
         let element = tensor.integer(1)?.unwrap_or_default();
         if ![element::FLOAT, element::DOUBLE, element::INT32, element::INT64].contains(&element) {
             return Err(fail(
-                "does not hold numbers: encode texts before the model, and export it with X.astype(numpy.float32)",
+                "is not numeric: encode strings before the model, and export it with X.astype(numpy.float32)",
             ));
         }
         let mut dimensions = Vec::new();

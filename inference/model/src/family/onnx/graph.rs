@@ -278,7 +278,7 @@ impl<'a> Follower<'a> {
         let column = |place: i64| {
             let column = usize::try_from(place).ok().and_then(|place| columns.get(place));
             let column = column
-                .ok_or_else(|| node.fail(format!("it takes column {place}, there are {}", columns.len())));
+                .ok_or_else(|| node.fail(format!("it selects column {place} of {}", columns.len())));
             column.cloned()
         };
         places.into_iter().map(column).collect()

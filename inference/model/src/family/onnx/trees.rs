@@ -208,7 +208,7 @@ impl Trees {
         }
         if least < -1e-4 || most > 1.0 + 1e-4 {
             return Err(node.fail(format!(
-                "its scores are no probabilities: they may be from {least} to {most}; export the classifier itself"
+                "its scores are not probabilities but may be from {least} to {most}; export the classifier itself"
             )));
         }
         Ok(())

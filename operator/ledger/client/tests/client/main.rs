@@ -218,7 +218,7 @@ async fn the_token_is_read_at_each_call() {
     std::fs::write(&token, "two\nlines").unwrap();
     let error = client.job_result(NAMESPACE, JOB).await.unwrap_err();
     assert!(
-        chain(&error).ends_with("it must hold one token on one line"),
+        chain(&error).ends_with("it must have one token on one line"),
         "{}",
         chain(&error)
     );
