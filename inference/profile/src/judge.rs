@@ -34,8 +34,8 @@ use crate::{
     traffic::{Traffic, judge_traffic},
 };
 
-/// How far above the level an upper bound of a p-value may be, in natural logarithms. Bounds usually overstate a p-value by 4 to 6. If
-/// it is more, a change of several phases may be found later. With a larger value most reports would compute exact p-values.
+/// By how much a bound is assumed to overstate a p-value, in natural logarithms. It is usually 4 to 6. If it is more than this constant,
+/// a change of several phases may be found later. With a larger constant, most reports would compute exact p-values.
 const INEXACT: f64 = 4.0;
 
 /// Judges the last of `windows`, using all of them. They are in chronological order and do not overlap. Any number of old windows, and
