@@ -51,7 +51,7 @@ pub enum FetchError {
     Transient {
         /// The kind of failure.
         reason: Failure,
-        /// What was asked for and what came of it.
+        /// The call and its failure.
         message: String,
     },
     /// The bytes do not match the digest. Another attempt gives the same bytes.
@@ -74,13 +74,13 @@ pub enum CallError {
     Away {
         /// The kind of failure.
         reason: Failure,
-        /// What was asked and what came of it.
+        /// The call and its failure.
         message: String,
     },
     /// The ledger will never accept this.
     #[error("{message}")]
     Refused {
-        /// What was asked and what came of it.
+        /// The call and its failure.
         message: String,
     },
 }

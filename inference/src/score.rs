@@ -113,7 +113,7 @@ pub enum Refusal {
     /// All weights are 0.
     #[error("no version accepts this request")]
     NoVersion,
-    /// The version that the client asked for does not answer.
+    /// The requested version does not serve.
     #[error("model {model:?} has no serving version {asked:?}; it has {}", known.join(", "))]
     UnknownVersion {
         /// Name of the model.

@@ -13,7 +13,7 @@
 //!      Counts (reference) ─────┴───────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! | type | holds | travels as |
+//! | type | content | stored or sent as |
 //! |---|---|---|
 //! | [`Bins`] | the cuts of each feature and of the score, frozen at training | a file of the bundle |
 //! | [`Counts`] | for each feature: values by slot, missing, type errors; for each class: scores by slot, Σs, Σs²; rows left aside | the reference in the bundle; inside an [`Envelope`] |

@@ -41,7 +41,7 @@ pub(super) trait Protocol: Send + Sized + 'static {
     /// What reading, scoring and answering a body may cost.
     fn weight(&self, body: &[u8]) -> Weight;
 
-    /// The version that the client asks for.
+    /// The requested version.
     fn version(&self) -> Option<&str> {
         None
     }
@@ -101,7 +101,7 @@ pub(super) async fn answer<P: Protocol>(
     Ok(response.await)
 }
 
-/// Counts a request of which no row was read. Rows that were read are counted with their errors.
+/// Counts a request without a readable row. Rows that were read are counted with their errors.
 fn count_unreadable(app: &App, route: &LoadedRoute, caller: &Caller, problem: &Problem) {
     if problem.subject == Subject::Request && problem.status.is_client_error() {
         route.count_refused(&app.metrics, caller.call, &caller.origin, 1);

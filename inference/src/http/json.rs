@@ -26,7 +26,7 @@ pub enum RowBody {
     Fields {
         /// The first value of each name.
         fields: Map<String, Value>,
-        /// The first name that came twice.
+        /// The first repeated name.
         repeated: Option<String>,
         /// Whether there were more names than `max_fields`. The further ones are not in `fields`.
         too_many: bool,

@@ -81,7 +81,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// The body is JSON of another shape than the path takes: 422.
+    /// The body is JSON with a wrong shape for this path: 422.
     pub fn unprocessable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }

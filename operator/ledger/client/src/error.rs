@@ -35,7 +35,7 @@ pub enum Error {
     /// The ledger did not answer, or not completely.
     #[error("the ledger {kind}")]
     Unanswered {
-        /// What was asked.
+        /// The call.
         call: Call,
         /// How it failed.
         kind: Unanswered,
@@ -51,7 +51,7 @@ pub enum Error {
     /// The ledger answered with an error status.
     #[error("the ledger answered {}: {message}", status.as_u16())]
     Refused {
-        /// What was asked.
+        /// The call.
         call: Call,
         /// Its status.
         status: StatusCode,
