@@ -247,7 +247,7 @@ impl RouteCounts {
     ) {
         self.with_window(at, metrics, |window| {
             for (name, rows) in features {
-                // A feature that the bins do not count has no place for its errors.
+                // Errors of features that are not in the bins are not counted.
                 if let Some(index) = self.bins.features.iter().position(|feature| feature.name == name) {
                     for _ in 0..rows {
                         let _ = window.counts.add_type_error(index);

@@ -160,7 +160,7 @@ pub(super) fn rename(renamed: Renamed, file: &str) -> Option<&'static str> {
 // === impl FamilyError ===
 
 impl FamilyError {
-    /// The content of `file` is not valid, and why: an error or a text.
+    /// The content of `file` is not valid because of `source`, an error or a message.
     pub fn invalid(file: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let source = source.into();
         Self::Invalid { file, source }

@@ -14,7 +14,7 @@ pub struct Call {
     pub what: String,
 }
 
-/// Why a call of the ledger has no result.
+/// Why a call of the ledger failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -102,7 +102,7 @@ pub enum Corruption {
     /// It is longer than the maximum of its kind.
     #[error("has more than {limit} bytes")]
     TooLarge {
-        /// Bytes that had come when it was given up.
+        /// Bytes received before the client gave up.
         found: u64,
         /// The maximum.
         limit: u64,
@@ -110,7 +110,7 @@ pub enum Corruption {
     /// A file is longer than the manifest states.
     #[error("has more bytes than the {expected} that the manifest states")]
     Longer {
-        /// Bytes that had come when it was given up.
+        /// Bytes received before the client gave up.
         found: u64,
         /// Bytes that the manifest states.
         expected: u64,

@@ -19,7 +19,7 @@ pub struct Settings {
     pub retry: Retry,
     /// Address of a proxy. Without one no proxy is used, not even one of the environment.
     pub proxy: Option<String>,
-    /// Which certificates the ledger may show.
+    /// The certificates that are accepted from the ledger.
     pub tls: Tls,
 }
 
@@ -67,7 +67,7 @@ pub enum Retry {
     },
 }
 
-/// Which certificates the ledger may show.
+/// The certificates that are accepted from the ledger.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Tls {

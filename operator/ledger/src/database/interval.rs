@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(of(7 * DAY, DAY), (168, 24));
         // The first one begins with the monitoring.
         assert_eq!(of(7 * DAY - HOUR, DAY), (149, 24));
-        // Where a season has too many windows to be compared one by one, the last one is added up too, up to the window that is judged.
+        // If a season has too many windows to compare single ones, the last season is added up too, up to the window that is judged.
         assert_eq!(of(9 * DAY, 0), (216, 24));
         assert_eq!(of(10 * DAY - 2 * HOUR, 0), (216, 24));
         assert_eq!(of(10 * DAY - HOUR, 0), (239, 1));

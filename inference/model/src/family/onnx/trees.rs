@@ -189,7 +189,7 @@ impl Trees {
         self.has_two
     }
 
-    /// That sums are probabilities by themselves, as those of a forest are: within 0 and 1 but for rounding.
+    /// Checks that the sums are already probabilities, as in a forest: within 0 and 1 up to rounding.
     pub(super) fn check_probabilities(&self, node: &Node<'_>) -> Result<(), OnnxError> {
         let (mut least, mut most) = (self.base[1], self.base[1]);
         for root in &self.roots {

@@ -1,4 +1,4 @@
-//! Checks of the features that a file states.
+//! Checks of the features in a file.
 
 use std::collections::HashSet;
 

@@ -12,7 +12,7 @@ const MAX_FEATURES: usize = 1 << 16;
 /// The line of LightGBM that has the categories of a pandas data frame.
 const PANDAS: &str = "pandas_categorical:";
 
-/// A feature as a library's file states it.
+/// A feature in a library's file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutlineFeature {
     /// Its name, or `None` if the library generated one.
