@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make bench-memory`: the peak memory of the trainer on a made table. Builds it for release and prints a table.
+# `make bench-memory`: the peak memory of the trainer on a generated table. Builds the trainer for release and prints a table.
 #
 #   memory.sh [--rows 1000000] [--families LightGBM,XGBoost] [--limit-mib 8192]
 #

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make bench-selection`: the trainer's selection beside FLAML's and beside default models, on real tables from packages. Makes the Python
-# environment, builds the trainer for release and prints the tables; the figures go to bench-selection.json in the build directory.
+# `make bench-selection`: compares the trainer's selection with FLAML and with default models, on real tables from packages. Creates the
+# Python environment, builds the trainer for release and prints the tables. The figures go to bench-selection.json in the build directory.
 #
 #   selection.sh forest-bins
 #   selection.sh [--seconds 20] [--folds 5] [--jobs 2] [--only NAME...]

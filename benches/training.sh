@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# `make bench-training`: the trainer beside Python's libraries. Builds both programs for release, makes the Python environment and prints
-# the tables; the figures go to bench-training.json in the build directory.
+# `make bench-training`: compares the trainer with Python's libraries. Builds both programs for release, creates the Python environment and
+# prints the tables. The figures go to bench-training.json in the build directory.
 #
 #   training.sh [--pairs 10] [--rows 80000,800000] [--selection-rows 4000] [--only fits|selection|start] [--families XGBoost,LightGBM]
 #
-# Nothing else should run on the machine: times are compared, though in pairs.
+# Nothing else should run on the machine, because times are compared, even though they are compared in pairs.
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/cluster/lib.sh

@@ -1,7 +1,7 @@
-"""Prints the answers of the served model beside the scores of `modelward-trainer score`, and whether they are the same.
+"""Compares the answers of the served model with the scores of `modelward-trainer score` and prints both.
 
-compare.py ANSWERS SCORES: what /predict answered to an array of rows, and one JSON line for each row.
-Python reads a number to the nearest double and two doubles are compared by their bits.
+compare.py ANSWERS SCORES: the answer of /predict to an array of rows, and one line of JSON for each row.
+Python parses a number as the nearest double. Two doubles are compared by their bits.
 """
 
 import json

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The whole story, from an empty machine: tools, cluster, images, charts, a ModelVersion that is trained on real patients and
-# answers; then other patients arrive, drift is seen, a retraining is proposed, an approver approves it, and the new
-# version takes over without a lost request.
+# The whole demo, starting from an empty machine: tools, cluster, images, charts, and a ModelVersion that is trained on real
+# patients and serves. Then other patients arrive, drift is detected, a retraining is proposed, an approver approves it, and
+# the new version takes over without a lost request.
 #
-#   demo.sh                          does what is not done yet, and runs the story from its beginning
+#   demo.sh                          builds what is missing and runs the demo from the beginning
 #   DEMO_DECISION=reject demo.sh     the same with a rejection: nothing changes
-#   DEMO_MLFLOW=1 demo.sh            an MLflow server on this machine too, which the versions are published to
-#   demo-down.sh                     ends all of it
+#   DEMO_MLFLOW=1 demo.sh            also starts an MLflow server on this machine, to which the versions are published
+#   demo-down.sh                     removes everything
 #
-# The namespace `hospital` is the story's own and is made anew each time. MODELWARD_CLUSTER and the other parameters of
+# The demo owns the namespace `hospital` and creates it again each time. MODELWARD_CLUSTER and the other parameters of
 # hack/cluster/cluster.sh apply.
 set -Eeuo pipefail
 DEMO=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -18,16 +18,16 @@ source "$DEMO/../tests/lib.sh"
 source "$DEMO/mlflow.sh"
 NAMESPACE=hospital
 DECISION=${DEMO_DECISION:-approve}
-# Seconds: a window of traffic, how long after its end it is judged, and how long a new version is watched.
+# Seconds: the length of a window of traffic, the delay after its end before it is judged, and how long a new version is monitored.
 WINDOW=20
 LATENESS=10
 WATCHED=60
-# What heart-1 and its retraining choose among.
+# Families and number of trials of heart-1 and of its retraining.
 FAMILIES='["LogisticRegression", "RandomForest", "XGBoost", "LightGBM"]'
 TRIALS=30
-# Synthetic requests a second, during all of the story.
+# Synthetic requests per second during the whole demo.
 RATE=500
-# Hungarian patients that arrive before the retraining; the other 147 come after it.
+# Hungarian patients that arrive before the retraining. The other 147 arrive after it.
 HALF=147
 WORK=$CACHE/demo
 mkdir -p "$WORK"
@@ -55,28 +55,28 @@ install_charts() {
     --wait --wait-for-jobs --timeout 4m >"$LOGS/helm.log" 2>&1; then
     grep -i '^error' "$LOGS/helm.log" >&2 || tail -n 5 "$LOGS/helm.log" >&2
     kubectl --namespace "$SYSTEM" get pods >&2 || true
-    die "the chart did not become ready; kubectl --namespace $SYSTEM describe pods says why"
+    die "the chart did not become ready; see kubectl --namespace $SYSTEM describe pods"
   fi
   kubectl --namespace "$SYSTEM" get pods
 }
 
 apply_sample() {
   if kubectl get namespace "$NAMESPACE" >/dev/null 2>&1; then
-    say "the namespace $NAMESPACE of a former story is deleted, and the story begins anew"
+    say "deleting the namespace $NAMESPACE of an earlier run"
     kubectl delete namespace "$NAMESPACE" --timeout=180s >/dev/null
   fi
   restricted_namespace "$NAMESPACE"
   COUNTED_BEFORE=$(counted_in_all "$NAMESPACE" heart)
   kubectl apply --namespace "$NAMESPACE" -k "$SAMPLES/heart-disease"
-  # An hour of traffic has to pass in seconds.
+  # The demo uses windows of seconds instead of hours.
   version heart-1 ".spec.source.training.families = $FAMILIES | .spec.source.training.search = {trials: $TRIALS, seed: 1}
     | .spec.monitoring.season = \"None\" | .spec.monitoring.windowSeconds = $WINDOW | .spec.monitoring.latenessSeconds = $LATENESS" >"$WORK/heart-1.json"
-  say "it tries four families, with $TRIALS trials of their hyper-parameters"
-  say "its monitoring has windows of $WINDOW s and season None, so that one window is judged; the default, Day, compares whole days"
+  say "it tries four families, with $TRIALS trials of their hyperparameters"
+  say "monitoring uses windows of $WINDOW s and season None, so that single windows are judged; the default, Day, compares whole days"
   kubectl apply --namespace "$NAMESPACE" -f "$WORK/heart-1.json"
 }
 
-# The versions as `kubectl get -w` shows them, until the script ends or `end_watch`.
+# Shows the versions with `kubectl get --watch` until the script ends or calls `end_watch`.
 watch_versions() {
   say "\$ kubectl get mv --watch"
   kubectl get --namespace "$NAMESPACE" modelversions --watch 2>/dev/null > >(sed -u 's/^/   /') &
@@ -106,8 +106,8 @@ await_ready() {
 
 # === predictions ===
 
-# Rows of the Cleveland data, the last one with a missing value, as the array of named features that /predict takes;
-# without the target.
+# Rows of the Cleveland data without the target, the last one with a missing value, as the array of named features that
+# /predict takes.
 some_rows() {
   { head -n 4 "$SAMPLES/heart-disease/cleveland.csv" && grep -m 1 '?' "$SAMPLES/heart-disease/cleveland.csv"; } | awk -F, -v names="$COLUMNS_OF_HEART" '
     BEGIN { split(names, name, ","); printf "[" }
@@ -117,7 +117,7 @@ some_rows() {
     END { print "]" }'
 }
 
-# The bundle once more, on this machine, by the very program of the Job: the same data and spec give the same digest, and
+# Trains the bundle again on this machine with the program of the Job: the same data and spec give the same digest, and
 # `score` refuses any other.
 score_here() { # DIGEST
   quietly demo-fit trainer fit --spec "$WORK/heart-1.json" --source "$SAMPLES/heart-disease/cleveland.csv" --out "$WORK/bundle"
@@ -131,7 +131,7 @@ predict() {
   post "$NAMESPACE" heart /predict "$WORK/rows.json" >"$WORK/answers.json" || die "the Service answered: $(cat "$WORK/answers.json")"
   ANSWERED=$(jq '.predictions | length' "$WORK/answers.json")
   digest=$(kubectl get --namespace "$NAMESPACE" modelversion heart-1 -o jsonpath='{.status.bundle.digest}')
-  say "the cluster's bundle and the one trained again here: $digest"
+  say "the bundle of the cluster and the one that was trained again here: $digest"
   score_here "$digest"
   python3 "$DEMO/compare.py" "$WORK/answers.json" "$WORK/scores.jsonl"
 }
@@ -141,14 +141,14 @@ predict() {
 STORY_TIMES=()
 STORY_WORDS=()
 
-# narrate WORDS…: what the reader of the demo sees, with its time.
+# narrate WORDS…: prints a line of the story with its time.
 narrate() {
   STORY_TIMES+=("$EPOCHREALTIME")
   STORY_WORDS+=("$*")
   say "$(date -u +%H:%M:%S) $*"
 }
 
-# What a person types, and what they see.
+# Prints a command as a user would type it, and its output.
 show() {
   printf '   $ %s\n' "${*@Q}" | tr -d "'"
   "$@" 2>&1 | sed 's/^/   /'
@@ -156,7 +156,7 @@ show() {
 
 action_condition() { condition "$NAMESPACE" "remediationaction/$ACTION" "$1"; }
 
-# alice may approve. bob administers the namespace and may even write actions; he has no right to approve.
+# alice may approve. bob administers the namespace and may even write actions, but has no right to approve.
 make_people() {
   person alice "$WORK/alice.kubeconfig"
   person bob "$WORK/bob.kubeconfig"
@@ -169,16 +169,16 @@ make_people() {
     echo ---
     kubectl create rolebinding writers --namespace "$NAMESPACE" --role writes-actions --user bob --dry-run=client -o yaml
   } | apply "$NAMESPACE"
-  say "each has a key and a certificate of their own: $(KUBECONFIG=$WORK/alice.kubeconfig kubectl auth whoami -o jsonpath='{.status.userInfo.username}'), $(KUBECONFIG=$WORK/bob.kubeconfig kubectl auth whoami -o jsonpath='{.status.userInfo.username}')"
+  say "each has their own key and certificate: $(KUBECONFIG=$WORK/alice.kubeconfig kubectl auth whoami -o jsonpath='{.status.userInfo.username}'), $(KUBECONFIG=$WORK/bob.kubeconfig kubectl auth whoami -o jsonpath='{.status.userInfo.username}')"
 }
 
 start_synthetic() {
   at_exit kubectl delete --namespace "$NAMESPACE" pod modelward-load-heart --ignore-not-found --wait=false
   start_load "$NAMESPACE" heart "$RATE" 0 --synthetic-key /key/traffic.key
-  narrate "heart-1 knows Cleveland's patients and answers; $RATE synthetic requests a second begin"
+  narrate "heart-1 serves, trained on patients of Cleveland; $RATE synthetic requests per second start"
 }
 
-# patients NAME FROM VERSION: some Hungarian patients within one window, and the name of the report on it in REPORT.
+# patients NAME FROM VERSION: sends some Hungarian patients within one window, and sets REPORT to the name of the report on it.
 patients() {
   begin_replay "$NAMESPACE" heart "$2" "$HALF" "$WINDOW"
   end_replay "$NAMESPACE" heart "$WORK/$1.json" "$WINDOW"
@@ -189,7 +189,7 @@ patients() {
 
 strangers_arrive() {
   patients first 0 heart-1
-  narrate "$HALF Hungarian patients have arrived where the model knew Cleveland's"
+  narrate "$HALF Hungarian patients have arrived, but the model was trained on patients of Cleveland"
 }
 
 see_drift() {
@@ -209,18 +209,18 @@ see_drift() {
 see_proposal() {
   await 60 "an action is proposed because of $REPORT" has_proposal
   ACTION=$(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.action)
-  [[ $ACTION == retrain-* ]] || die "what was proposed is $ACTION: $(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.message)"
+  [[ $ACTION == retrain-* ]] || die "the proposed action is $ACTION: $(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.message)"
   narrate "it proposes $ACTION, and reads the data that the retraining would use"
   await_condition "$NAMESPACE" "remediationaction/$ACTION" Approved "False AwaitingApproval" 120
   show kubectl get --namespace "$NAMESPACE" ra
   say "the plan: $(field "$NAMESPACE" "remediationaction/$ACTION" .status.plan.summary)"
   say "its digest: $(field "$NAMESPACE" "remediationaction/$ACTION" .status.plan.digest)"
-  narrate "the plan is made, and it waits for an approval"
+  narrate "the plan is complete and waits for an approval"
 }
 
 has_proposal() { [ -n "$(field "$NAMESPACE" "driftreport/$REPORT" .status.proposal.action)" ]; }
 
-# Everything that a decision could change.
+# Prints everything that a decision could change.
 what_is() {
   kubectl get --namespace "$NAMESPACE" modelversions,deployments,configmaps,replicasets -o json | jq -c '[.items[] | [.kind, .metadata.name, .metadata.uid, .metadata.generation // .data]] | sort'
   field "$NAMESPACE" model/heart .status.routes
@@ -248,11 +248,11 @@ alice_decides() {
   decide "$WORK/alice.kubeconfig" "$NAMESPACE" "$ACTION" reject "these patients are a study of one week"
   narrate "alice rejects, with her own certificate"
   await_condition "$NAMESPACE" "remediationaction/$ACTION" Succeeded "False Rejected" 60
-  # Longer than a retraining would take to begin.
+  # Longer than a retraining would take to start.
   sleep 15
   [ "$(what_is)" = "$before" ] || die "something changed although the action was rejected"
   say "$(action_condition Succeeded)"
-  narrate "nothing has changed: $(field "$NAMESPACE" model/heart .status.serving) goes on serving"
+  narrate "nothing has changed: $(field "$NAMESPACE" model/heart .status.serving) still serves"
 }
 
 retrained_version() { field "$NAMESPACE" "remediationaction/$ACTION" .status.execution.version.name; }
@@ -266,10 +266,10 @@ see_the_new_version() {
   NEW=$(retrained_version)
   await_condition "$NAMESPACE" "modelversion/$NEW" GatesPassed "True" 180
   kubectl get --namespace "$NAMESPACE" modelversion "$NEW" -o json | jq -r '.status.gates[] | "   \(.metric) \(.bound): \(.value // "")"'
-  narrate "$NEW is trained, and its gates are passed"
+  narrate "$NEW is trained and has passed its gates"
   await_live "$NAMESPACE" "$NEW" 180
   await 120 "every Pod answers with $NEW" settled "$NAMESPACE" heart
-  narrate "$NEW has taken over; it is watched for $WATCHED s at most, until the first verdict"
+  narrate "$NEW has taken over; it is monitored until the first verdict, for at most $WATCHED s"
 }
 
 the_others_arrive() {
@@ -286,7 +286,7 @@ see_the_end() {
   narrate "$ACTION has ended: $(action_condition Succeeded)"
 }
 
-# Who decided what, by the annotations that the API server has proved.
+# Prints who decided what, from the annotations that the API server has verified.
 show_the_record() {
   show kubectl get --namespace "$NAMESPACE" ra
   show kubectl get --namespace "$NAMESPACE" drift
@@ -295,7 +295,7 @@ show_the_record() {
     jq -r '.metadata.annotations | to_entries[] | select(.key | startswith("approval.modelward.io/")) | "   \(.key): \(.value)"'
 }
 
-# Each answered request is counted once, whatever was rolled out on the way.
+# Checks that each answered request is counted once, regardless of the rollout.
 judge_requests() {
   local answered want
   stop_load "$NAMESPACE" heart "$WORK/load.json"
@@ -322,7 +322,7 @@ story_table() {
 
 # === all ===
 
-step "what comes from elsewhere" "$TESTS/fetch.sh" demo
+step "downloads" "$TESTS/fetch.sh" demo
 step "programs and images" build_images
 step "cluster" bring_up
 step "images into the cluster" load_images
@@ -332,7 +332,7 @@ step "data and ModelVersion" apply_sample
 step "trained, gated, served" await_ready
 step "predictions" predict
 step "alice may approve, bob may not" make_people
-step "$RATE synthetic requests a second" start_synthetic
+step "$RATE synthetic requests per second" start_synthetic
 step "Hungarian patients arrive" strangers_arrive
 step "drift" see_drift
 step "a retraining is proposed" see_proposal
@@ -341,7 +341,7 @@ step "alice decides" alice_decides
 if [ "$DECISION" = approve ]; then
   step "retrained, gated, rolled out" see_the_new_version
   step "the other Hungarian patients arrive" the_others_arrive
-  step "watched to the end" see_the_end
+  step "monitored to the end" see_the_end
 fi
 step "no request was lost" judge_requests
 [ -z "${DEMO_MLFLOW:-}" ] || step "published to MLflow" see_publications heart-1 ${NEW:+"$NEW"}

@@ -1,12 +1,12 @@
-# An MLflow server on this machine, to which the ledger of the demo publishes: DEMO_MLFLOW=1 make demo. With DEMO_PICTURES=DIR a picture
-# of its page is taken (CHROMIUM, `chromium` by default).
+# An MLflow server on this machine, to which the ledger of the demo publishes: DEMO_MLFLOW=1 make demo. With DEMO_PICTURES=DIR it takes a
+# screenshot of the page of a run (CHROMIUM, `chromium` by default).
 # shellcheck shell=bash
 MLFLOW_PORT=${DEMO_MLFLOW_PORT:-5210}
 # Read by demo.sh.
 # shellcheck disable=SC2034
 MLFLOW_VALUES=()
 
-# The server listens where the node reaches this machine, and nowhere else.
+# The server listens only on the address at which the node reaches this machine.
 start_mlflow() {
   local node
   "$TESTS/differential/compare.sh" fetch
@@ -14,7 +14,7 @@ start_mlflow() {
   MLFLOW_AT=$(ip -4 -o route get "$node" | sed -n 's/.* src \([0-9.]*\).*/\1/p')
   rm -rf "$WORK/mlflow"
   mkdir -p "$WORK/mlflow"
-  # Its own page sends an Origin that the server has to know.
+  # The server has to allow the Origin of its own page.
   MLFLOW_SERVER_ALLOWED_HOSTS=$MLFLOW_AT:$MLFLOW_PORT MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=http://$MLFLOW_AT:$MLFLOW_PORT "$CACHE/venv/mlflow/bin/mlflow" server --host "$MLFLOW_AT" --port "$MLFLOW_PORT" \
     --workers 1 --backend-store-uri "sqlite:///$WORK/mlflow/mlflow.db" --artifacts-destination "$WORK/mlflow/artifacts" \
     >"$LOGS/demo-mlflow.log" 2>&1 &
@@ -32,7 +32,7 @@ end_mlflow() {
   wait "$MLFLOW_PID" 2>/dev/null || true
 }
 
-# see_publications VERSION…: the condition of each, and what MLflow's own API says of the registered model.
+# see_publications VERSION…: prints the condition of each, and the versions of the registered model from the API of MLflow.
 see_publications() {
   local version
   for version in "$@"; do
@@ -46,7 +46,7 @@ see_publications() {
   [ -z "${DEMO_PICTURES:-}" ] || take_picture
 }
 
-# The run of the version that was registered last.
+# Takes a screenshot of the run of the version that was registered last.
 take_picture() {
   local run experiment
   run=$(jq -r '.model_versions | max_by(.version | tonumber).run_id' "$WORK/mlflow/versions.json")

@@ -1,8 +1,8 @@
-"""Peak memory and time of `modelward-trainer snapshot` and `fit` on a made table of N rows x 30 columns.
+"""Peak memory and time of `modelward-trainer snapshot` and `fit` on a generated table of N rows x 30 columns.
 
 usage: measure.py TRAINER FOLDER [--rows N] [--families A,B] [--limit-mib N]
 
-Each command is a process of its own, whose peak is what the kernel counted (ru_maxrss). A peak above the limit ends the script with 1.
+Each command runs in its own process. Its peak is that of the kernel (ru_maxrss). If a peak is above the limit, the script exits with 1.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def main() -> None:
         command = [given.trainer, "fit", "--threads", "2", "--spec", spec, "--snapshot-dir", folder / "snapshot"]
         peaks.append(run(f"fit of {family}", [*map(str, command), "--out", str(folder / "bundle")]))
     if max(peaks) > given.limit_mib:
-        sys.exit(f"{max(peaks):,} MiB are more than {given.limit_mib:,}")
+        sys.exit(f"the peak of {max(peaks):,} MiB is above the limit of {given.limit_mib:,}")
 
 
 if __name__ == "__main__":

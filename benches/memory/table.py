@@ -1,4 +1,4 @@
-"""Writes a table of N rows x 30 columns as CSV and as Parquet: 24 of numbers, 3 of words, 2 of few values, and the target.
+"""Writes a table of N rows x 30 columns as CSV and as Parquet: 24 columns of numbers, 3 of strings, 2 with few values, and the target.
 
 usage: table.py ROWS FOLDER [csv] [parquet]
 """
@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 CHUNK = 250_000
-# Digits behind the point of the columns that are no integers: amounts, rates, measurements with all digits of a 32-bit float.
+# Decimal places of the columns that are not integers: amounts, rates, measurements with all digits of a 32-bit float.
 DIGITS = [0, 1, 1, 2, 2, 2, 2, 3, 3, 4, 4, 5, 6, 6, 7, 7]
 INTEGERS = [10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 90]
 WORDS = [12, 50, 200]

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The trainer's selection beside FLAML's and beside default models, on real tables: the area under the ROC curve on rows that neither
-has seen, at equal processor time.
+"""Compares the trainer's selection with FLAML and with default models on real tables: the area under the ROC curve on unseen rows, at
+equal processor time.
 
     compare.py TRAINER OUT [--seconds 20] [--folds 5] [--jobs 2] [--tables 3] [--only NAME...]
 
-For each table and each of its stratified folds the trainer searches for so many seconds on one thread; FLAML gets the processor time
-that this took. Prints the tables as Markdown, progress to standard error; OUT gets the figures as JSON. Each split is kept beside OUT as
-soon as it is there, and a run that was stopped goes on with the splits that are missing: of the same trainer, seconds and folds.
+For each table and each of its stratified folds the trainer searches for --seconds on one thread. FLAML gets the processor time that this
+took. Prints the tables as Markdown and the progress to standard error, and writes the figures to OUT as JSON. Each finished split is saved
+next to OUT, so that an interrupted run continues with the missing splits if trainer, seconds and folds are the same.
 """
 
 import argparse
@@ -29,9 +29,9 @@ from tables import all_tables, employment
 
 PEER = Path(__file__).with_name("peer.py")
 SEED = 7
-# The mean over all tables may be so much below FLAML's.
+# Maximum difference of the mean over all tables below that of FLAML.
 MEAN_BAR = 0.005
-# On no table is it more standard errors below the best default model.
+# Maximum number of standard errors below the best default model on any table.
 ERRORS_BAR = 2.0
 
 SPEC = """apiVersion: modelward.io/v1alpha1
@@ -52,7 +52,7 @@ spec:
 
 
 def run(command: list, out: Path | None = None) -> float:
-    """Runs a command to its end; the processor seconds that it took."""
+    """Runs a command and returns the processor seconds that it took."""
     with open(out or os.devnull, "w") as stdout, tempfile.TemporaryFile("w+") as stderr:
         environment = {**os.environ, "RUST_LOG": "warn", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         child = subprocess.Popen(list(map(str, command)), stdout=stdout, stderr=stderr, env=environment)
@@ -65,7 +65,7 @@ def run(command: list, out: Path | None = None) -> float:
 
 
 def compare_split(arguments, train, test) -> dict:
-    """Areas under the curve of all sides on the rows of `test`, and their processor seconds."""
+    """Areas under the curve of all models on the rows of `test`, and their processor seconds."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, (features, classes) in (("train.csv", train), ("test.csv", test)):
@@ -96,7 +96,7 @@ def compare_split(arguments, train, test) -> dict:
 
 
 class Kept:
-    """The splits that were compared, a line of JSON each in a file that belongs to the trainer, the seconds and the folds."""
+    """The finished splits, one line of JSON each, in a file for this trainer and these seconds and folds."""
 
     def __init__(self, arguments):
         trainer = hashlib.sha256(Path(arguments.trainer).read_bytes()).hexdigest()[:12]
@@ -115,12 +115,12 @@ class Kept:
 
 
 def summarize(name: str, rows: int, columns: int, splits: list[dict]) -> dict:
-    """The means over the folds of a table, and how far ours is from the best default model in corrected standard errors."""
+    """The means over the folds of a table, and the difference from the best default model in corrected standard errors."""
     mean = lambda values: float(np.mean(list(values)))
     defaults = {family: mean(split["defaults"][family] for split in splits) for family in splits[0]["defaults"]}
     best = max(defaults, key=defaults.get)
     differences = np.array([split["ours"] - split["defaults"][best] for split in splits])
-    # Nadeau and Bengio (2003): folds share most of the rows that they learn from.
+    # Nadeau and Bengio (2003): folds share most of their training rows.
     count = len(splits)
     error = math.sqrt((1 / count + 1 / (count - 1)) * differences.var(ddof=1)) if count > 1 else math.nan
     return {
@@ -131,7 +131,7 @@ def summarize(name: str, rows: int, columns: int, splits: list[dict]) -> dict:
         "flaml": mean(split["flaml"] for split in splits),
         "best": best,
         "bestDefault": defaults[best],
-        # One split says nothing of how much it depends on its rows.
+        # The variance cannot be estimated from one split.
         "errors": float(differences.mean() / error) if error > 0 else None,
         "seconds": mean(split["seconds"] for split in splits),
         "flamlSeconds": mean(split["flamlSeconds"] for split in splits),
@@ -147,8 +147,8 @@ def main() -> bool:
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--tables", type=int, help="the first so many tables")
-    parser.add_argument("--only", nargs="*", help="these tables")
+    parser.add_argument("--tables", type=int, help="compare only this many tables")
+    parser.add_argument("--only", nargs="*", help="compare only these tables")
     arguments = parser.parse_args()
     chosen = [table for table in all_tables() if not arguments.only or table[0] in arguments.only][: arguments.tables]
     tasks = []
@@ -163,7 +163,7 @@ def main() -> bool:
         tasks.append(("nannyml/employment", 0, *employment()))
         shapes["nannyml/employment"] = tasks[-1][2][0].shape
     kept = Kept(arguments)
-    # What is kept first, for the time that is left; the last tasks should not be the longest ones.
+    # Saved splits come first, for the estimate of the remaining time. The last tasks should not be the longest ones.
     tasks.sort(key=lambda task: (task[:2] not in kept.splits, -task[2][0].size))
     there = sum(task[:2] in kept.splits for task in tasks)
     begun, found = time.monotonic(), {}
@@ -178,7 +178,7 @@ def main() -> bool:
 
 
 def report(arguments, tables: list[dict]) -> bool:
-    """Prints and keeps the figures; whether both bars are met."""
+    """Prints and saves the figures. Returns whether both bars are met."""
     print("| table | rows | columns | ours | FLAML | best default | | standard errors | CPU s | FLAML's | trials |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for of in tables:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The random forest as the trainer grows it, by the number of bins of a feature: the area under the ROC curve over five folds of each real
-table, and the processor seconds of its fits. Prints the means as Markdown.
+"""Compares the trainer's random forest for several numbers of bins: the area under the ROC curve over five folds of each real table, and
+the processor seconds of its fits. Prints the means as Markdown.
 """
 
 import sys
@@ -15,7 +15,7 @@ from tables import all_tables
 
 BINS = (32, 64, 128, 256)
 SEED = 7
-# Those of trainer/src/family/forest.rs.
+# As in trainer/src/family/forest.rs.
 PARAMETERS = {
     "objective": "reg:squarederror",
     "tree_method": "hist",
@@ -32,7 +32,7 @@ PARAMETERS = {
 
 
 def measure(features: pd.DataFrame, classes: np.ndarray, bins: int) -> tuple[float, float]:
-    """The mean area of five folds, and processor seconds."""
+    """The mean area over five folds, and the processor seconds."""
     areas, begun = [], time.process_time()
     parameters = {**PARAMETERS, "colsample_bynode": features.shape[1] ** -0.5, "max_bin": bins}
     for train, test in StratifiedKFold(5, shuffle=True, random_state=SEED).split(features, classes):

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What the selection is compared with, a process for each split: it learns from TRAIN and writes the probabilities of the rows of TEST.
+"""The models that the selection is compared with. Each split has a process, which fits on TRAIN and writes the probabilities of TEST.
 
     peer.py flaml TRAIN TEST OUT SECONDS
     peer.py defaults TRAIN TEST OUT
 
-`flaml` searches for so many seconds on one thread. `defaults` fits each family once with its library's own parameters. Both files are
-CSV with the class in `target`.
+`flaml` searches for SECONDS on one thread. `defaults` fits each family once with the default parameters of its library. Both files
+are CSV with the class in `target`.
 """
 
 import json
@@ -23,7 +23,7 @@ def read(file: str) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def with_categories(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    """Texts become categories: those of the training rows. Others are missing."""
+    """Converts strings to the categories of the training rows. Others are missing."""
     for name in train.columns:
         if not pd.api.types.is_numeric_dtype(train[name]):
             train[name] = train[name].astype(str).astype("category")

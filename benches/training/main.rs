@@ -1,5 +1,5 @@
-//! `make bench-training`: the trainer beside Python's libraries, in the same run: one fit of each family, the whole selection, and the
-//! start of a process. docs/benchmarks.md says how to read the tables.
+//! `make bench-training`: compares the trainer with Python's libraries in the same run: one fit of each family, the whole selection, and
+//! the start of a process. docs/benchmarks.md explains the tables.
 
 mod pairs;
 mod selection;
@@ -29,10 +29,10 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Rows of the test table: the reported AUC is theirs, and no fit sees them.
+/// Rows of the test table, on which the reported AUC is measured. No fit uses them.
 const TEST_ROWS: usize = 20_000;
 
-/// The trainer beside Python's libraries.
+/// Compares the trainer with Python's libraries.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -49,16 +49,16 @@ struct Arguments {
     /// Rows of the table of the selection.
     #[arg(long, default_value_t = 4_000)]
     selection_rows: usize,
-    /// Pairs of each comparison; 10 give an interval of 95%.
+    /// Pairs of each comparison. 10 pairs give an interval of 95%.
     #[arg(long, default_value_t = 10)]
     pairs: usize,
-    /// This part alone.
+    /// Run only this part.
     #[arg(long, value_enum)]
     only: Option<Part>,
-    /// Single fits of these families alone; the forest takes most of the time.
+    /// Run single fits only of these families. The forest takes most of the time.
     #[arg(long, value_delimiter = ',', default_values_t = Family::ALL)]
     families: Vec<Family>,
-    /// Writes the figures as JSON.
+    /// Write the figures to this file as JSON.
     #[arg(long)]
     output: Option<PathBuf>,
 }
@@ -72,12 +72,12 @@ enum Part {
 
 #[derive(Subcommand)]
 enum Hidden {
-    /// Fits what each line of its input names.
+    /// Fits the family that each line of its input names.
     #[command(hide = true)]
     Serve { folder: PathBuf, rows: String },
 }
 
-/// What a comparison must stay under, as ours divided by the peer's.
+/// Upper bound of a comparison: the time of the trainer divided by that of the peer.
 fn bar(family: Family) -> f64 {
     match family {
         Family::LogisticRegression => 3.0,
@@ -142,7 +142,7 @@ fn compare_fits(arguments: &Arguments, folder: &Path, rows: usize) -> anyhow::Re
         families.push((HESSBOOST, None));
     }
     for (family, of) in families {
-        // Fresh processes, so that each peak is of one family.
+        // New processes, so that each peak is that of one family.
         let mut ours = Side::start(
             Command::new(std::env::current_exe()?)
                 .arg("serve")
@@ -160,7 +160,7 @@ fn compare_fits(arguments: &Arguments, folder: &Path, rows: usize) -> anyhow::Re
         theirs.fit(theirs_fits)?;
         let mut taken: Vec<(Fit, Fit)> = Vec::new();
         for pair in 0..arguments.pairs {
-            // Who begins changes, so that what drifts harms both alike.
+            // The sides take turns in going first, so that drift affects both equally.
             taken.push(if pair % 2 == 0 {
                 let first = ours.fit(family)?;
                 (first, theirs.fit(theirs_fits)?)
@@ -200,7 +200,7 @@ fn compare_fits(arguments: &Arguments, folder: &Path, rows: usize) -> anyhow::Re
     Ok(json!({ "fits": figures }))
 }
 
-/// A bar is met by the upper end of the interval.
+/// A bar is met if the upper end of the interval does not exceed it.
 fn verdict(ratio: Ratio, bar: f64) -> &'static str {
     if ratio.high <= bar { "met" } else { "not met" }
 }

@@ -1,6 +1,6 @@
-//! The ratio of two programs that take turns, with an interval that assumes nothing about times.
+//! The ratio of two programs that take turns, with a nonparametric confidence interval.
 
-/// The median of ratios, and an interval that contains the median of their distribution.
+/// The median of ratios, with a confidence interval of the median of their distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ratio {
     pub(crate) median: f64,
@@ -8,15 +8,15 @@ pub(crate) struct Ratio {
     pub(crate) high: f64,
 }
 
-/// How sure the interval is, at least.
+/// Minimum confidence of the interval.
 const CONFIDENCE: f64 = 0.95;
 
 // === impl Ratio ===
 
 impl Ratio {
-    /// Of the ratios of pairs. The bounds are order statistics: of `n` independent ratios, the number below the median is binomial with
-    /// `n` and one half (David and Nagaraja, Order Statistics, 2003, section 7.1). Of fewer than 6, no interval reaches 95%: theirs are
-    /// the least and the greatest.
+    /// From the ratios of pairs. The bounds are order statistics: the number of `n` independent ratios below the median is binomial
+    /// with `n` and one half (David and Nagaraja, Order Statistics, 2003, section 7.1). With fewer than 6 ratios no interval reaches
+    /// 95%, and the bounds are the smallest and the largest.
     pub(crate) fn of(mut ratios: Vec<f64>) -> Option<Self> {
         ratios.sort_unstable_by(f64::total_cmp);
         let count = ratios.len();
@@ -39,7 +39,7 @@ pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
     Some(f64::midpoint(*upper, sorted[middle - 1]))
 }
 
-/// How many of the least, and as many of the greatest, are outside of the interval.
+/// How many of the smallest, and of the largest, ratios are outside of the interval.
 fn outside(count: usize) -> usize {
     let (mut left_out, mut tail, mut chance) = (0, 0.0, (-(count as f64)).exp2());
     loop {

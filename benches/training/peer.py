@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Python's side of a pair: holds the tables, and fits what each line of its input names with the library that users would take.
+"""The Python side of a pair: reads the tables, and for each line of input fits the named family with its usual library.
 
     peer.py FOLDER ROWS
 
-Answers a line with a line of JSON: seconds on the clock and of processors, the area under the ROC curve on the rows of
-FOLDER/test.*, and the most memory so far in MiB. Each fit uses one thread, as the trainer's fits do.
+Answers each line with a line of JSON: wall-clock and processor seconds, the area under the ROC curve on the rows of
+FOLDER/test.*, and the peak memory so far in MiB. Each fit uses one thread, as in the trainer.
 """
 
 import json
@@ -33,13 +33,13 @@ def read(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def logistic(x, y):
-    # What the trainer's preparation does to columns of numbers.
+    # The same preparation of numeric columns as in the trainer.
     model = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression())
     return model.fit(x, y)
 
 
 def forest(x, y):
-    # The trainer's forest: 100 trees, at most 12 deep, the square root of the features a split.
+    # As in the trainer: 100 trees, at most 12 deep, the square root of the number of features for each split.
     return RandomForestClassifier(100, max_depth=12, max_features="sqrt", random_state=7, n_jobs=1).fit(x, y)
 
 

@@ -1,7 +1,8 @@
-//! The whole selection: four families, a search, folds, from the file to the bundle, beside the same written with Python's libraries.
+//! Compares the whole selection, from the file to the bundle, with the same selection written with Python's libraries: four families, a
+//! search and folds.
 //!
-//! The trainer goes first. Its bundle lists the trials, how many folds each was evaluated on, and the fold of each row; the peer evaluates
-//! the same trials on the same folds, so that it does not have to find out what to try.
+//! The trainer goes first. Its bundle lists the trials, the number of folds of each, and the fold of each row. The peer evaluates the same
+//! trials on the same folds, so it does not have to search.
 
 use std::{
     collections::BTreeMap,
@@ -33,26 +34,26 @@ const TRIALS: usize = 30;
 
 const FOLDS: usize = 5;
 
-/// Fits side by side, on both sides.
+/// Number of parallel fits, for both sides.
 const THREADS: &str = "2";
 
-/// As ours divided by the peer's.
+/// Upper bound of the time of the trainer divided by that of the peer.
 const BAR: f64 = 0.5;
 
-/// How far the areas under the curve may be apart.
+/// Maximum difference of the areas under the curve.
 const AUC_BAR: f64 = 0.002;
 
-/// How often memory is read.
+/// How often memory is sampled.
 const SAMPLED_EVERY: Duration = Duration::from_millis(50);
 
-/// What a run of a side took.
+/// The cost of one run of a side.
 struct Run {
     seconds: f64,
-    /// The most memory of the process and what it started, in MiB.
+    /// Peak memory of the process and its children, in MiB.
     peak: f64,
 }
 
-/// The selection by both sides, so many times in turn.
+/// Runs the selection of both sides, in turn.
 pub(crate) fn compare(arguments: &Arguments, folder: &Path) -> anyhow::Result<Value> {
     let (csv, spec, bundle) = (
         folder.join("rows.csv"),
@@ -120,7 +121,7 @@ pub(crate) fn compare(arguments: &Arguments, folder: &Path) -> anyhow::Result<Va
     }))
 }
 
-/// The spec of a version with this number of trials.
+/// A spec with this number of trials.
 pub(crate) fn spec(trials: usize) -> String {
     format!(
         "apiVersion: modelward.io/v1alpha1
@@ -141,7 +142,7 @@ spec:
     )
 }
 
-/// Runs a side to its end.
+/// Runs a side and measures it.
 fn measure(command: &mut Command) -> anyhow::Result<Run> {
     let begun = Instant::now();
     let mut child = command
@@ -167,7 +168,7 @@ fn measure(command: &mut Command) -> anyhow::Result<Run> {
     })
 }
 
-/// Memory of a process and of those that it started, in MiB. What ended meanwhile counts nothing.
+/// Memory of a process and its children, in MiB. Processes that have ended are ignored.
 fn memory_of(child: &Child) -> f64 {
     let mut waiting = vec![child.id()];
     let mut kib = 0.0;
@@ -189,7 +190,7 @@ fn seconds(runs: &[Run]) -> f64 {
     median(&seconds).unwrap_or(f64::NAN)
 }
 
-/// Seconds of fits by family, of one more selection in this process: on each thread from the begin of a fit to that of the next.
+/// Seconds of fits by family, from one more selection in this process: on each thread from the start of a fit to the start of the next.
 fn shares(spec: &Path, csv: &Path, folder: &Path, trainer: &Path) -> anyhow::Result<BTreeMap<String, f64>> {
     let frozen_at = folder.join("shared");
     let frozen = Command::new(trainer)
@@ -223,7 +224,7 @@ fn shares(spec: &Path, csv: &Path, folder: &Path, trainer: &Path) -> anyhow::Res
     Ok(begun.into_inner().unwrap_or_default())
 }
 
-/// Prints a line for each family, and returns them.
+/// Prints a line for each family and returns the figures.
 fn print_families(selected: &Value, peer: &Value, shares: &BTreeMap<String, f64>) -> Vec<Value> {
     let all: f64 = shares.values().sum();
     println!(

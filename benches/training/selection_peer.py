@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The selection that the trainer made, written with scikit-learn, xgboost and lightgbm: the same trials on the same folds, as many of
-them, early stopping after 30 rounds, the best trial fitted on all rows and saved.
+"""The trainer's selection, written with scikit-learn, xgboost and lightgbm: the same trials on the same folds, early stopping after 30
+rounds, the best trial fitted on all rows and saved.
 
     selection_peer.py CSV BUNDLE OUT PROCESSES
 
-BUNDLE is the trainer's: it has the trials and the fold of each row. OUT gets the area under the ROC curve of each family's best trial and the seconds
-of its fits. Fits run side by side in so many processes, one thread each.
+BUNDLE is the bundle of the trainer, with the trials and the fold of each row. OUT gets the area under the ROC curve of the best trial of
+each family and the seconds of its fits. Fits run in parallel in PROCESSES processes, one thread each.
 """
 
 import json
@@ -106,7 +106,7 @@ def evaluate(x, y, trial, train, tested):
 
 
 def read_folds(bundle: Path, rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The rows that each fold of the first repeat learns from, and those that it tests."""
+    """The training rows and the test rows of each fold of the first repeat."""
     scores = pyarrow.csv.read_csv(bundle / "out-of-fold.csv")
     is_first = scores.column("repeat").to_numpy() == 0
     fold_of = np.empty(rows, dtype=int)
@@ -123,7 +123,7 @@ def main() -> None:
     trials = json.loads((bundle / "metrics.json").read_text())["trials"]
     folds = read_folds(bundle, len(y))
     tasks = [(trial, *folds[fold]) for trial in trials for fold in range(trial["folds"])]
-    # LightGBM's wrapper warns of its own arguments in every fit; the processes inherit this.
+    # LightGBM's wrapper warns about its own arguments in every fit. The processes inherit this.
     os.environ["PYTHONWARNINGS"] = "ignore"
     warnings.filterwarnings("ignore")
     found = Parallel(n_jobs=processes)(delayed(evaluate)(x, y, *task) for task in tasks)

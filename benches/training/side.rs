@@ -1,4 +1,4 @@
-//! A process that fits what it is asked for, line by line.
+//! A process that fits the family that each line of its input names.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::worker::Fit;
 
-/// One side of the pairs; ended when it is dropped.
+/// One side of the pairs. The process is killed when this is dropped.
 pub(crate) struct Side {
     child: Child,
     asks: ChildStdin,
@@ -20,7 +20,7 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
-        // Libraries of linear algebra take every processor unless they are bounded.
+        // Linear algebra libraries use all processors unless they are limited.
         command.envs(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"].map(|name| (name, "1")));
         let mut child = command
             .stdin(Stdio::piped())
@@ -49,7 +49,7 @@ impl Side {
 
 impl Drop for Side {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

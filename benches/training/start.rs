@@ -1,4 +1,4 @@
-//! From the start of a trainer's process to its first fit.
+//! The time from the start of a trainer process to its first fit.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 
 use crate::{pairs::median, selection, table::Table};
 
-/// Rows of the table: as many as the sample data have.
+/// Rows of the table, about as many as in the sample data.
 const ROWS: usize = 300;
 
-/// Milliseconds.
+/// Upper bound in milliseconds.
 const BAR: f64 = 50.0;
 
-/// Starts the trainer on a snapshot so many times.
+/// Starts the trainer on a snapshot this many times.
 pub(crate) fn compare(trainer: &Path, folder: &Path, times: usize) -> anyhow::Result<Value> {
     let (csv, spec, snapshot) = (
         folder.join("small.csv"),
@@ -61,7 +61,7 @@ pub(crate) fn compare(trainer: &Path, folder: &Path, times: usize) -> anyhow::Re
     Ok(json!({ "startMilliseconds": middle, "worstMilliseconds": worst, "bar": BAR }))
 }
 
-/// Milliseconds until the log says that a fold is fitted; the process is ended then.
+/// Milliseconds until the log reports the first fit of a fold. Then the process is killed.
 fn until_first_fit(command: &mut Command) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let mut child = command
@@ -77,7 +77,7 @@ fn until_first_fit(command: &mut Command) -> anyhow::Result<f64> {
             break;
         }
     }
-    // It may have ended by itself.
+    // It may have ended already.
     let _ = child.kill();
     child.wait()?;
     taken.context("the trainer ended before its first fit")

@@ -1,5 +1,5 @@
-//! The table that every fit of the benchmark learns from: 28 columns of numbers, as many as the HIGGS data have, and made like them:
-//! measured columns of different shapes, and columns derived from them.
+//! The training table of all fits of the benchmark: 28 numeric columns like the HIGGS data, with measured columns of different shapes and
+//! columns derived from them.
 
 use std::{fs, io, path::Path};
 
@@ -12,13 +12,13 @@ use modelward_trainer::data::{
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use rand_distr::StandardNormal;
 
-/// Columns that are drawn.
+/// Number of columns that are drawn at random.
 const DRAWN: usize = 21;
 
-/// All columns: the rest are products and differences of drawn ones.
+/// Number of all columns. The others are products and differences of drawn ones.
 pub(crate) const COLUMNS: usize = 28;
 
-/// Rows with their classes, in single precision, one column after the other.
+/// Rows with their classes, in single precision, by column.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Table {
     pub(crate) columns: Vec<Vec<f32>>,
@@ -28,7 +28,7 @@ pub(crate) struct Table {
 // === impl Table ===
 
 impl Table {
-    /// A table of so many rows; equal seeds give equal tables.
+    /// A table with this number of rows. Equal seeds give equal tables.
     pub(crate) fn draw(rows: usize, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let mut columns: Vec<Vec<f32>> = (0..COLUMNS).map(|_| Vec::with_capacity(rows)).collect();
@@ -44,7 +44,7 @@ impl Table {
         Self { columns, labels }
     }
 
-    /// Writes `NAME.f32`, the values in the machine's byte order, and `NAME.u8`, the classes.
+    /// Writes `NAME.f32`, the values in the byte order of the machine, and `NAME.u8`, the classes.
     pub(crate) fn write(&self, folder: &Path, name: &str) -> io::Result<()> {
         let values: Vec<u8> = self
             .columns
@@ -78,7 +78,7 @@ impl Table {
         })
     }
 
-    /// Writes a CSV file with a header; the class is the column `target`.
+    /// Writes a CSV file with a header. The class is the column `target`.
     pub(crate) fn write_csv(&self, file: &Path) -> io::Result<()> {
         let names: Vec<String> = (0..COLUMNS).map(|column| format!("x{column}")).collect();
         let mut text = names.join(",") + ",target\n";
@@ -92,7 +92,7 @@ impl Table {
         fs::write(file, text)
     }
 
-    /// The rows as the trainer has them.
+    /// The rows as a dataset of the trainer.
     pub(crate) fn into_dataset(self) -> anyhow::Result<Dataset> {
         let features = (0..COLUMNS).map(|column| Feature::numeric(&format!("x{column}")));
         Ok(Dataset {
@@ -109,7 +109,7 @@ fn draw_row(random: &mut StdRng) -> [f64; COLUMNS] {
     for (column, value) in row.iter_mut().enumerate().take(DRAWN) {
         let normal: f64 = random.sample(StandardNormal);
         *value = match column % 4 {
-            // Skewed, as energies are; and a few levels, as tags are.
+            // Skewed values, like energies, and a few levels, like tags.
             1 => (0.6 * normal).exp(),
             3 => (normal * 1.5).round().clamp(-2.0, 2.0),
             _ => normal,
@@ -122,7 +122,7 @@ fn draw_row(random: &mut StdRng) -> [f64; COLUMNS] {
     row
 }
 
-/// What separates the classes: sums, products and steps, so that no family finds all of it.
+/// The log-odds of class 1: sums, products and steps, so that no family can model all of it.
 fn log_odds(row: &[f64; COLUMNS]) -> f64 {
     let sum: f64 = (0..6)
         .map(|column| row[column] * [0.6, -0.4, 0.5, 0.3, -0.3, 0.2][column])

@@ -1,4 +1,4 @@
-//! The trainer's side of a pair: a process that holds the tables and fits what each line of its input names.
+//! The trainer's side of a pair: a process that reads the tables and fits the family that each line of its input names.
 
 use std::{
     io::{self, BufRead as _, Write as _},
@@ -18,23 +18,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::table::Table;
 
-/// The name of what is fitted by hessboost.
+/// The name for fits with hessboost.
 pub(crate) const HESSBOOST: &str = "hessboost";
 
-/// What one fit took, in both sides' words.
+/// The cost of one fit, in the format of both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fit {
-    /// Seconds on the clock.
+    /// Wall-clock seconds.
     pub(crate) wall: f64,
-    /// Seconds of processors.
+    /// Processor seconds.
     pub(crate) cpu: f64,
-    /// The area under the ROC curve on rows that were not fitted.
+    /// The area under the ROC curve on rows that were not used for the fit.
     pub(crate) auc: f64,
-    /// The most memory that the process has had so far, in MiB.
+    /// Peak memory of the process so far, in MiB.
     pub(crate) peak: f64,
 }
 
-/// Answers each line with a line: the name of a family with a [`Fit`] as JSON.
+/// Answers each line, the name of a family, with a line of JSON: a [`Fit`].
 pub(crate) fn serve(folder: &Path, rows: &str) -> anyhow::Result<()> {
     let train = Table::read(folder, rows)?.into_dataset()?;
     let test = Table::read(folder, "test")?.into_dataset()?;
@@ -48,7 +48,7 @@ pub(crate) fn serve(folder: &Path, rows: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Values to model, as the trainer's Job does it: preparation, bins, fit, the exported model read back.
+/// From values to a model, as in a Job of the trainer: preparation, bins, fit, and reading the exported model.
 fn fit(name: &str, train: &Dataset, test: &Dataset) -> anyhow::Result<Fit> {
     let (wall, cpu) = (Instant::now(), processor_seconds());
     let score: Score = if name == HESSBOOST {
@@ -70,13 +70,13 @@ fn fit(name: &str, train: &Dataset, test: &Dataset) -> anyhow::Result<Fit> {
     })
 }
 
-/// Seconds of processors that this process has used.
+/// Processor seconds of this process.
 fn processor_seconds() -> f64 {
     let used = clock_gettime(ClockId::ProcessCPUTime);
     used.tv_sec as f64 + used.tv_nsec as f64 * 1e-9
 }
 
-/// The most memory that this process has had, in MiB.
+/// Peak memory of this process, in MiB.
 fn peak_memory() -> anyhow::Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -88,7 +88,7 @@ fn peak_memory() -> anyhow::Result<f64> {
 
 type Score = Box<dyn Fn(&Dataset) -> anyhow::Result<Vec<f64>>>;
 
-/// Gradient boosting by hessboost with XGBoost's parameters.
+/// Gradient boosting by hessboost with the parameters of XGBoost.
 #[cfg(feature = "rivals")]
 fn rival(train: &Dataset) -> anyhow::Result<Score> {
     use hessboost::prelude::{Iterations, Objective, RegLoss, TrainingParams, TreeMethod};
@@ -121,7 +121,7 @@ fn rival(_: &Dataset) -> anyhow::Result<Score> {
     anyhow::bail!("built without hessboost: --features rivals")
 }
 
-/// Row by row, as hessboost takes values.
+/// The values by row, as hessboost needs them.
 #[cfg(feature = "rivals")]
 fn matrix_of(data: &Dataset) -> anyhow::Result<hessboost::prelude::DMatrix> {
     use modelward_model::Value;

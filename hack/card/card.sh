@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The picture of a model card in docs/bundle.md: trains on the sample data and takes a picture of the page.
+# The screenshot of a model card in docs/bundle.md: trains on the sample data and takes a screenshot of the page.
 #
 #   card.sh          writes docs/images/model-card.png
 #   card.sh DIR      also keeps the bundle in this folder, which must not exist
@@ -18,7 +18,7 @@ BUNDLE=${1:-$WORK/bundle}
 
 cargo run --locked --quiet -p modelward-trainer --bin modelward-trainer -- fit --spec "$HERE/heart.yaml" \
   --source manifests/samples/heart-disease/cleveland.csv --out "$BUNDLE"
-# The figures alone: the tables are text, which a reader of the documentation can do without.
+# Only the figures: the tables are text, which readers of the documentation do not need.
 python3 - "$BUNDLE/model-card.html" "$WORK/figures.html" <<'PYTHON'
 import sys
 

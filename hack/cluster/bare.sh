@@ -1,18 +1,18 @@
-# A one-node cluster on the bare machine. One process tree in its own mount, network, process, IPC and host-name
-# namespaces (node.sh is its PID 1), joined to the host by one veth pair: what kind does with a container. Killing PID 1
-# ends every component and container at once.
+# A one-node cluster on the bare machine: one process tree in its own mount, network, PID, IPC and UTS namespaces
+# (node.sh is its PID 1), connected to the host by a veth pair, like kind does with a container. Killing PID 1 ends all
+# components and containers at once.
 # shellcheck shell=bash
 CGROUP=${MODELWARD_CLUSTER_CGROUP:-/modelward-$NAME}
 SHARED=/var/lib/modelward
 # Read by cluster.sh, which sets STATE.
 # shellcheck disable=SC2034,SC2153
 VOLUME_ROOT=$STATE/volumes
-# The name of a network device has 15 characters at most.
+# The name of a network device has at most 15 characters.
 VETH=mw-$NAME
 [ ${#VETH} -le 15 ] || VETH=mw-$(printf %s "$NAME" | sha256sum | cut -c1-8)
 KUBERNETES_BIN=$TOOLS/kubernetes-$KUBERNETES
 
-# Up is what `up` has finished: also the device and the routes are there.
+# A cluster is up if `up` has completed, so that its device and routes exist too.
 is_up() {
   [ -f "$STATE/ready" ] && [ -n "$(launcher_pid)" ] && [ -f "$STATE/addresses" ] || return 1
   # shellcheck source=/dev/null
@@ -22,24 +22,24 @@ is_up() {
 
 # === its processes ===
 
-# They are found by what they run and not by a file: a start that was killed may have written none, and a number in a file may
-# be another process by now. Everything that prints a process prints nothing where there is none, and succeeds.
+# Processes are found by their command and not by a PID file: a killed start may not have written one, and its PID may belong to
+# another process now. Functions that print a process print nothing, and succeed, if there is none.
 
-# How many process namespaces a process is in, seen from here: 1 on the host, 2 in the node.
+# The number of nested PID namespaces of a process: 1 on the host, 2 in the node.
 depth_of() { awk '$1 == "NSpid:" { print NF - 1 }' "/proc/$1/status" 2>/dev/null || true; }
 
-# The launcher, the node's PID 1, and subshells of that one.
+# The launcher, PID 1 of the node, and its subshells.
 node_processes() {
   local pid arguments found
   found=$(pgrep -f -- '/node\.sh ' || true)
   for pid in $found; do
-    # It may have ended since.
+    # It may have ended meanwhile.
     mapfile -d '' -t arguments 2>/dev/null <"/proc/$pid/cmdline" || continue
     if [ ${#arguments[@]} -ge 2 ] && [ "${arguments[-1]}" = "$STATE" ] && [[ ${arguments[-2]} == */node.sh ]]; then echo "$pid"; fi
   done
 }
 
-# The process that holds the node.
+# The launcher of the node.
 launcher_pid() {
   local pid
   for pid in $(node_processes); do
@@ -50,7 +50,7 @@ launcher_pid() {
   done
 }
 
-# The node's PID 1: the launcher's child in a namespace of its own. A child in the host's is something else.
+# PID 1 of the node: the child of the launcher in its own PID namespace. Other children are in that of the host.
 node_pid() {
   local launcher pid
   launcher=${1:-$(launcher_pid)}
@@ -63,14 +63,14 @@ node_pid() {
   done
 }
 
-# A process that has ended and was not collected yet is there, and does not live.
+# Whether a process runs. A zombie exists but does not run.
 lives() { # PID
   local state
   state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" 2>/dev/null || true)
   [ -n "$state" ] && [[ $state != [ZX] ]]
 }
 
-# Ends the node and waits until the kernel has ended everything in its namespaces.
+# Kills the node and waits until the kernel has ended everything in its namespaces.
 end_node() {
   local pid seen=() living since=$SECONDS
   while true; do
@@ -91,22 +91,22 @@ end_node() {
 on_node() {
   local node
   node=$(node_pid)
-  [ -n "$node" ] || die "the node of cluster $NAME has ended; its logs are in $STATE/log"
+  [ -n "$node" ] || die "the node of cluster $NAME is not running; its logs are in $STATE/log"
   nsenter --target "$node" --mount --net --pid --ipc --uts -- "$@"
 }
 
 # === one at a time ===
 
-# Two commands on one cluster wait for each other, and so do two clusters that choose addresses. The files are never deleted:
-# a lock on a file that another process deletes excludes no process.
+# Two commands on one cluster wait for each other, and so do two clusters that choose addresses. The lock files are never deleted,
+# because a lock on a deleted file excludes no other process.
 LOCKS=/run/lock
 [ -d "$LOCKS" ] || LOCKS=/tmp
 
 lock_cluster() {
   exec 8>"$LOCKS/modelward-cluster-$NAME"
   flock -n 8 && return
-  say "another command works on cluster $NAME; waiting for it"
-  flock -w 1200 8 || die "another command has worked on cluster $NAME for 20 minutes"
+  say "another command is using cluster $NAME; waiting for it"
+  flock -w 1200 8 || die "another command has been using cluster $NAME for 20 minutes"
 }
 
 lock_host() {
@@ -135,7 +135,7 @@ need_cluster_packages() {
 
 # === addresses ===
 
-# The first block that neither another cluster nor a route of this machine uses; kept over restarts.
+# The first address block that neither another cluster nor a route of this machine uses. It is kept across restarts.
 choose_addresses() {
   local index=${MODELWARD_CLUSTER_INDEX:-} other
   if [ -f "$STATE/addresses" ]; then
@@ -164,25 +164,25 @@ choose_addresses() {
 
 # === start and stop ===
 
-# What a start that was cut short has left. Its state is of use only where it was complete once.
+# Cleans up after an interrupted start. Its state is kept only if the cluster was up once.
 clear_former_start() {
   if [ -n "$(node_processes)" ]; then
-    say "ending what is left of a former start of cluster $NAME"
+    say "cleaning up an earlier start of cluster $NAME"
     end_node
   fi
   ip link del "$VETH" 2>/dev/null || true
   remove_cgroups
-  # The directory itself stays, so that the one above it is not taken away meanwhile.
+  # The directory itself stays, so that its parent is not removed meanwhile.
   [ -f "$STATE/complete" ] || find "$STATE" -mindepth 1 -xdev -delete
 }
 
 start() {
   local controller launcher node='' since from=$EPOCHREALTIME
   clear_former_start
-  # The device goes with the node's namespace; where it exists, that node lives.
+  # The device disappears with the network namespace of the node. If it exists, that node is running.
   [ -z "$(ip -o link show "$VETH" 2>/dev/null)" ] || die "the network device $VETH exists: a cluster $NAME runs with another state directory than $STATE"
   echo bare >"$STATE/place"
-  # Two clusters may start at once; they must not choose the same block.
+  # Two clusters that start at once must not choose the same block.
   lock_host
   choose_addresses
   remember_sysctls
@@ -191,7 +191,7 @@ start() {
 
   for controller in $(cgroup_roots); do
     mkdir -p "$controller$CGROUP"
-    # Version 2 of the hierarchy hands a controller down only where it is asked to.
+    # In cgroup v2 a controller has to be enabled for the children of a group.
     [ ! -f "$controller/cgroup.subtree_control" ] || for c in cpu cpuset memory pids io hugetlb; do
       { echo "+$c" >"$controller/cgroup.subtree_control"; } 2>/dev/null || true
       { echo "+$c" >"$controller$CGROUP/cgroup.subtree_control"; } 2>/dev/null || true
@@ -204,9 +204,9 @@ start() {
   cp "$TOOLS/coredns-$COREDNS/coredns" "$TOOLS/pause-1/pause.tar" "$STATE/"
   [ -z "${MODELWARD_AUDIT_POLICY:-}" ] || cp "$MODELWARD_AUDIT_POLICY" "$STATE/audit-policy.yaml"
   LOG=$STATE/log/node.log
-  # A start that fails leaves its logs, and nothing that runs.
+  # A failed start leaves its logs but no processes.
   at_exit end_unfinished_start
-  # A session of its own: Ctrl-C in the terminal that started it must not end the cluster.
+  # A new session, so that Ctrl-C in the terminal does not end the cluster.
   CLUSTER=$NAME LINK=$LINK PODS=$PODS SERVICES=$SERVICES CGROUP=$CGROUP BIN=$KUBERNETES_BIN \
     setsid unshare --mount --net --pid --ipc --uts --fork --mount-proc --kill-child -- \
     bash "$HERE/node.sh" "$STATE" >"$LOG" 2>&1 </dev/null 8>&- &
@@ -223,7 +223,7 @@ start() {
   ip route replace "$PODS" via "$LINK.2"
   ip route replace "$SERVICES" via "$LINK.2"
 
-  # node.sh bounds each of its waits and says which one was too long.
+  # node.sh has a time limit for each of its waits and reports which one timed out.
   since=$SECONDS
   until [ -s "$STATE/ready" ]; do
     if [ -s "$STATE/failed" ] || ! lives "$launcher"; then
@@ -246,9 +246,9 @@ down() {
   lock_cluster
   if [ -n "$(node_processes)" ]; then
     end_node
-    say "cluster $NAME ended"
+    say "cluster $NAME deleted"
   else
-    say "cluster $NAME does not run"
+    say "cluster $NAME is not running"
   fi
   ip link del "$VETH" 2>/dev/null || true
   remove_cgroups
@@ -270,7 +270,7 @@ remove_state() {
   done
 }
 
-cgroup_roots() { # one for each hierarchy of version 1, or the one of version 2
+cgroup_roots() { # one for each hierarchy of cgroup v1, or the one of v2
   if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
     echo /sys/fs/cgroup
   else
@@ -278,7 +278,7 @@ cgroup_roots() { # one for each hierarchy of version 1, or the one of version 2
   fi
 }
 
-# A container that was killed leaves its group a moment later.
+# A killed container leaves its cgroup a moment later.
 remove_cgroups() {
   local root since=$SECONDS
   while [ -n "$(cgroups)" ] && [ $((SECONDS - since)) -lt 30 ]; do
@@ -296,7 +296,7 @@ cgroups() { # that exist
   done
 }
 
-# The kubelet sets kernel parameters that no namespace holds; they go back when the last cluster has gone.
+# The kubelet sets kernel parameters that are not namespaced. They are restored when the last cluster is deleted.
 SYSCTLS="vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys kernel.keys.root_maxbytes"
 remember_sysctls() {
   # shellcheck disable=SC2086
@@ -308,18 +308,18 @@ restore_sysctls() {
   rm -f "$SHARED/sysctls"
 }
 
-# The kernel takes a namespace apart after its last process has ended: what is still there is looked at for a while.
+# The kernel removes a namespace some time after its last process has ended, so this checks repeatedly.
 leftovers() {
   local left since=$SECONDS
   until left=$(what_is_left) && [ -z "$left" ]; do
     [ $((SECONDS - since)) -lt 30 ] || die "left behind: $left"
     sleep 0.1
   done
-  say "nothing left: no process, device, route, cgroup or mount of it"
+  say "nothing is left of it: no process, device, route, cgroup or mount"
 }
 
-# A process belongs to the node where it runs node.sh with this state, or has a mount below it. One that only names the directory
-# does not.
+# A process belongs to the node if it runs node.sh with this state directory or has a mount below it. A process that only has the
+# directory in its arguments does not.
 what_is_left() {
   local left=() found
   [ -z "$(ip -o link show "$VETH" 2>/dev/null || true)" ] || left+=("network device $VETH")
@@ -339,7 +339,7 @@ load() {
   local image archive
   for image in "$@"; do
     if on_node ctr -n k8s.io images ls -q "name==$image" </dev/null | matches -xF "$image"; then
-      say "$image is there"
+      say "$image is already loaded"
       continue
     fi
     archive=$(mktemp "$STATE/image.XXXXXX")

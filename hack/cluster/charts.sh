@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Checks of the charts.
 #
-#   charts.sh lint       strict lint, every variant renders, wrong values are refused with a sentence, each right is explained
-#   charts.sh dry-run    the API server of $KUBECONFIG takes every object of every variant, and its restricted Pod Security
-#                        Standard has nothing against any Pod
+#   charts.sh lint       strict lint, every variant renders, wrong values are refused with a message, each RBAC rule has a comment
+#   charts.sh dry-run    the API server of $KUBECONFIG accepts every object of every variant, and every Pod meets its restricted
+#                        Pod Security Standard
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/lib.sh"
@@ -36,7 +36,7 @@ VARIANTS=(
   "mlflow.trackingUri=https://mlflow.example,mlflow.existingSecret=mlflow,mlflow.registeredModelNames=NamespaceAndModel"
   "remediation.risks.RetrainModel=High,remediation.highApprovals=3,remediation.verificationSeconds=60"
 )
-# values, then a part of the sentence
+# values, then a part of the error message
 REFUSED=(
   "ledger.replicas=2" "maximum: got 2, want 1"
   "operator.replica=2" "additional properties 'replica' not allowed"
@@ -64,10 +64,10 @@ STAMPS=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
 
 render() { helm template modelward "$CHART" --namespace "$NAMESPACE" --set "$1" "${@:2}"; }
 
-# The roles in rendered objects that allow to approve.
+# The roles in the rendered objects that allow approving.
 approving() { awk -v RS='\n---\n' '/verbs: \[[^]]*approve/ && match($0, /\n  name: [^\n]*/) { print substr($0, RSTART + 9, RLENGTH - 9) }' "$1"; }
 
-# policies VALUES: what the NetworkPolicies let through, a line for each rule: component, direction, peers and ports.
+# policies VALUES: what the NetworkPolicies allow, one line for each rule: component, direction, peers and ports.
 policies() {
   render "$1" --show-only templates/networkpolicy.yaml | awk '
     function flush() { if (rule != "") print component, direction, rule; rule = "" }
@@ -86,8 +86,8 @@ policies() {
         s/\{protocol: TCP, port: ([a-z0-9]+)\}/\1/g'
 }
 
-# Who reaches which port where the policies are on: metrics for Prometheus, requests for their callers, nothing else. The kubelet
-# needs no rule.
+# Checks who reaches which port with the policies: Prometheus the metrics, callers the requests, and nothing else. The kubelet needs
+# no rule.
 network_policies() {
   local models=$1 metrics=$2 expected port component
   port=$(sed -nE 's/.*"name": "http", "containerPort": ([0-9]+).*/\1/p' "$REPOSITORY/operator/controllers/src/model/build.rs")
@@ -101,10 +101,10 @@ migrate egress to: - Pods postgresql ports: - 5432
 postgresql ingress from: - Pods ledger - Pods migrate ports: - postgresql
 postgresql egress none"
   policies "$3" >"$WORK/policies"
-  # Beside names and the API server, which have addresses of their own.
+  # Without DNS and the API server, which have separate rules.
   diff <(echo "$expected") <(grep -vE 'ports: - \{protocol: UDP, port: 53\} - 53$|ipBlock' "$WORK/policies") >"$WORK/differences" \
-    || die "the NetworkPolicies with $3 let through what they should not, or not what they should: $(cat "$WORK/differences")"
-  # A named port that no container has lets nothing through.
+    || die "the NetworkPolicies with $3 allow too much or too little: $(cat "$WORK/differences")"
+  # A rule with a named port that no container has allows nothing.
   render "$3,metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=alwaysRender" >"$WORK/rendered"
   while read -r component port; do
     awk -v RS='\n---\n' -v component="$component" '/\nkind: (Deployment|StatefulSet)\n/ && $0 ~ "component: " component "\n"' "$WORK/rendered" \
@@ -122,9 +122,9 @@ lint() {
   for variant in "${VARIANTS[@]}" metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.renderMode=alwaysRender; do
     render "$variant" >"$WORK/rendered" || die "the chart does not render with $variant"
     ! grep -qE 'verbs:.*\*|resources:.*\*|apiGroups:.*\*' "$WORK/rendered" || die "a right with a wildcard ($variant)"
-    # No user gets the right to approve from the chart, least of all the operator's own account, and nothing aggregates it.
+    # The chart gives no user the right to approve, in particular not the operator's account, and does not aggregate it.
     role=$(approving "$WORK/rendered")
-    [[ $role =~ ^[a-z]+-approver$ ]] || die "roles that allow to approve: '$role' ($variant)"
+    [[ $role =~ ^[a-z]+-approver$ ]] || die "roles that allow approving: '$role' ($variant)"
     ! grep -qE "roleRef:.* name: $role\}" "$WORK/rendered" || die "the chart binds $role ($variant)"
     ! awk -v RS='\n---\n' -v role="$role" '$0 ~ "\n  name: " role "\n"' "$WORK/rendered" | matches aggregate-to || die "$role is aggregated ($variant)"
   done
@@ -135,7 +135,7 @@ lint() {
   render gate.enabled=true >"$WORK/rendered"
   ! grep -q '^kind: MutatingAdmissionPolicy' "$WORK/rendered" || die "a cluster that cannot stamp gets stamps"
   for ((i = 0; i < ${#REFUSED[@]}; i += 2)); do
-    if out=$(render "${REFUSED[i]}" 2>&1); then die "the chart took ${REFUSED[i]}"; fi
+    if out=$(render "${REFUSED[i]}" 2>&1); then die "the chart accepted ${REFUSED[i]}"; fi
     grep -qF "${REFUSED[i + 1]}" <<<"$out" || die "${REFUSED[i]} is refused, but without \"${REFUSED[i + 1]}\": $out"
   done
   network_policies 'namespaceSelector: {}' 'namespaceSelector: {}' networkPolicy.enabled=true
@@ -147,9 +147,9 @@ lint() {
       || die "the operator does not get ${setting% *} from the values"
   done
   unexplained=$(awk '/^kind:/ { kind = $0 } /^ *- apiGroups/ && kind ~ /Role/ && before !~ /^ *#/ { print FILENAME ":" FNR } { before = $0 }' "$CHART"/templates/*/*.yaml)
-  [ -z "$unexplained" ] || die "a rule without a comment that says who needs it and why: $unexplained"
+  [ -z "$unexplained" ] || die "an RBAC rule without a comment that says who needs it and why: $unexplained"
   [ "$(helm template crds "$CRDS" | grep -c '^kind: CustomResourceDefinition$')" = "$(find "$REPOSITORY/crds/yaml" -name '*.yaml' | wc -l)" ] || die "the chart modelward-crds does not render each file of crds/yaml"
-  diff -r "$REPOSITORY/crds/yaml" "$CRDS/files" >/dev/null || die "charts/modelward-crds/files is not crds/yaml; run \`make generate\`"
+  diff -r "$REPOSITORY/crds/yaml" "$CRDS/files" >/dev/null || die "charts/modelward-crds/files differs from crds/yaml; run \`make generate\`"
   say "$((${#VARIANTS[@]} + 1)) variants rendered, $((${#REFUSED[@]} / 2)) refused"
 }
 
@@ -166,7 +166,7 @@ Y
   for variant in "${VARIANTS[@]}"; do
     render "$variant" "${stamps[@]}" | kubectl apply --server-side --force-conflicts --dry-run=server -f - >"$WORK/out" 2>"$WORK/err" || die "the API server refuses the chart with $variant: $(cat "$WORK/err")"
     warned=$(grep -i warning "$WORK/err" || true)
-    [ -z "$warned" ] || die "the API server warns of the chart with $variant: $warned"
+    [ -z "$warned" ] || die "the API server warns about the chart with $variant: $warned"
     say "$(wc -l <"$WORK/out") objects: $variant"
   done
 }

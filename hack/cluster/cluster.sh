@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
-# A real one-node Kubernetes cluster for the demo and the tests: kind where Docker and kind are present, otherwise the
-# same components on the bare machine, in namespaces of their own.
+# A real one-node Kubernetes cluster for the demo and the tests: kind if Docker and kind are present, otherwise the same
+# components on the bare machine, in Linux namespaces.
 #
-#   cluster.sh fetch             installs the packages and fetches the sources that the next two need
+#   cluster.sh fetch             installs the packages and downloads the sources that the next two commands need
 #   cluster.sh tools             builds Kubernetes, etcd, CoreDNS, Helm and pause into the cache (once; about 9 minutes on 2 cores)
-#   cluster.sh up                brings the cluster up; one that runs already is left as it is
-#   cluster.sh load IMAGE…       hands images to the cluster's container runtime
-#   cluster.sh volumes           makes the local volumes, and empties those that are not claimed any more
-#   cluster.sh env               prints the shell lines for its use:  eval "$(hack/cluster/cluster.sh env)"
+#   cluster.sh up                starts the cluster; a running cluster is not changed
+#   cluster.sh load IMAGE…       loads images into the cluster's container runtime
+#   cluster.sh volumes           creates the local volumes, and empties those that are not claimed any more
+#   cluster.sh env               prints shell commands to use it:  eval "$(hack/cluster/cluster.sh env)"
 #   cluster.sh node COMMAND…     runs a command on the node
-#   cluster.sh down              ends it; nothing stays behind
+#   cluster.sh down              deletes the cluster completely
 #
 # Parameters, from the environment:
 #   MODELWARD_CLUSTER            name (modelward)
-#   MODELWARD_CLUSTER_ON         kind | bare (kind where `docker info` and `kind` answer, otherwise bare)
+#   MODELWARD_CLUSTER_ON         kind | bare (kind if `docker info` and `kind` work, otherwise bare)
 #   MODELWARD_CLUSTER_INDEX      0-255: the address block of a bare cluster (the first free one): link 10.210.N.0/30,
 #                                Pods 10.211.N.0/24, Services 10.212.N.0/24
 #   MODELWARD_CLUSTER_LINK, _PODS, _SERVICES   other addresses: the first three numbers of the link's /30 ("10.210.0"), the two CIDRs
 #   MODELWARD_CLUSTER_CGROUP     cgroup of its Pods on a bare machine (/modelward-NAME)
-#   MODELWARD_STATE              where its state is (/var/lib/modelward/NAME)
+#   MODELWARD_STATE              state directory (/var/lib/modelward/NAME)
 #   MODELWARD_KUBERNETES         version, one of hack/cluster/tools/kubernetes-* (1.37.2)
-#   MODELWARD_AUDIT_POLICY       file: the API server of a new bare cluster writes an audit log by this policy
-#   MODELWARD_APISERVER_FLAGS    further flags for it
+#   MODELWARD_AUDIT_POLICY       file with an audit policy: the API server of a new bare cluster writes an audit log with it
+#   MODELWARD_APISERVER_FLAGS    further flags for this API server
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/lib.sh"
@@ -39,7 +39,7 @@ chosen_place() {
     if [ -f "$STATE/place" ]; then
       place=$(cat "$STATE/place")
     elif command -v kind >/dev/null && docker info >/dev/null 2>&1; then
-      # A `docker` command without an engine may exist: only the engine's answer counts.
+      # The `docker` command may exist without an engine, so this checks whether the engine answers.
       place=kind
     else
       place=bare
@@ -55,15 +55,15 @@ kubectl() { command "$KUBERNETES_BIN/kubectl" --kubeconfig "$STATE/admin.kubecon
 
 # === local volumes ===
 
-# A StorageClass without a provisioner and a few directories of the node as `local` volumes: the kubelet gives them to
-# the group of a Pod's fsGroup, so that a restricted Pod can write them (host-path volumes it could not).
+# A StorageClass without a provisioner, and some directories of the node as `local` volumes. The kubelet changes their group
+# to the fsGroup of a Pod, so that a restricted Pod can write to them. It does not do this for host-path volumes.
 make_volumes() {
   local node i
   node=$(kubectl get nodes -o jsonpath='{.items[0].metadata.name}')
   kubectl get pv -l modelward.io/local-volume -o jsonpath='{range .items[?(@.status.phase=="Released")]}{.metadata.name}{"\n"}{end}' |
     while read -r released; do
       [ -n "$released" ] || continue
-      say "emptying $released, released by its claim"
+      say "emptying the released volume $released"
       kubectl delete pv "$released" --wait=true >/dev/null
       on_node find "$VOLUME_ROOT/$released" -mindepth 1 -delete </dev/null
     done
@@ -102,7 +102,7 @@ Y
 
 # === commands ===
 
-# What is in the cache comes first; a machine with Docker and kind often has a kubectl and a Helm and need not build any.
+# Tools in the cache come first. A machine with Docker and kind often has kubectl and Helm and need not build them.
 cluster_tools() {
   KUBERNETES_BIN=$TOOLS/kubernetes-$KUBERNETES
   if [ ! -x "$KUBERNETES_BIN/kubectl" ]; then
@@ -114,7 +114,7 @@ cluster_tools() {
   fi
 }
 
-# Whether the API server of a cluster that is up answers; after a minute it does not.
+# Whether the API server of a cluster that is up answers within a minute.
 answers() {
   local since=$SECONDS
   until [ "$(kubectl get --raw /readyz --request-timeout=10s 2>/dev/null)" = ok ]; do
@@ -131,13 +131,13 @@ up() {
     if answers; then
       running=yes
     elif [ "$PLACE" = kind ]; then
-      die "the API server of cluster $NAME does not answer: \`cluster.sh down\` ends it, \`cluster.sh up\` makes another"
+      die "the API server of cluster $NAME does not answer: delete the cluster with \`cluster.sh down\`, create it with \`cluster.sh up\`"
     else
       say "the API server of cluster $NAME does not answer ($(tail -n 1 "$STATE/log/node.log")): starting the cluster again"
     fi
   fi
   if [ -n "$running" ]; then
-    say "cluster $NAME runs already ($PLACE, $STATE)"
+    say "cluster $NAME is already running ($PLACE, $STATE)"
   else
     prepare
     cluster_tools

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The images of the demo and the tests, from binaries that cargo builds outside.
+# Builds the images of the demo and the tests, from binaries that cargo builds on this machine.
 #
-#   images.sh fetch              installs and fetches what the builds need, and makes the image of PostgreSQL
+#   images.sh fetch              installs and downloads what the builds need, and builds the image of PostgreSQL
 #   images.sh build [NAME…]      operator, inference, trainer, postgres (the default) and load, the client of the tests
-#   images.sh load [NAME…]       hands them to the cluster (cluster.sh load)
-#   images.sh name NAME          prints the full name of one that was built
-#   images.sh values             prints Helm values that name what was built
-#   images.sh archive IMAGE TAR  writes one as `docker save` does
+#   images.sh load [NAME…]       loads images into the cluster (cluster.sh load)
+#   images.sh name NAME          prints the full name of a built image
+#   images.sh values             prints Helm values with the built images
+#   images.sh archive IMAGE TAR  writes an image as an archive, like `docker save`
 #
-# Tags are the sha256 of what is inside, so an image that did not change is neither built nor loaded again.
+# Tags are the sha256 of the content, so an unchanged image is neither built nor loaded again.
 set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/lib.sh"
@@ -16,12 +16,12 @@ TARGET=x86_64-unknown-linux-musl
 IMAGES=$CACHE/images
 REGISTRY=localhost
 DEBIAN=bookworm
-# name: largest size in MB
+# name: maximum size in MB
 declare -A LARGEST=([operator]=40 [inference]=25 [trainer]=70)
 DEFAULT=(operator inference trainer postgres)
 mkdir -p "$IMAGES"
 
-# Its own storage, so that nothing of the machine's is touched and the cache can be deleted as a whole.
+# A separate storage, so that the images of the machine are not changed and the cache can be deleted as a whole.
 builder() { buildah --root "$IMAGES/storage" --runroot "$IMAGES/run" --storage-driver vfs "$@"; }
 
 choose_builder() {
@@ -31,7 +31,7 @@ choose_builder() {
   elif docker info >/dev/null 2>&1; then
     BUILDER=docker
   else
-    die "images are built by buildah or Docker; neither is here: install buildah (sudo apt-get install buildah)"
+    die "images are built by buildah or Docker, and neither is installed: install buildah (sudo apt-get install buildah)"
   fi
 }
 
@@ -43,7 +43,7 @@ exists() {
   fi
 }
 
-# With `retried` as the last argument where the build asks a package archive.
+# With `retried` as the last argument if the build uses a package archive.
 build_image() { # IMAGE DOCKERFILE CONTEXT ARGUMENT=VALUE [retried]
   if [ "$BUILDER" = docker ]; then
     DOCKER_BUILDKIT=1 quietly "image-$(basename "$1")" ${5:+"$5"} docker build -t "$1" -f "$2" --build-arg "$4" "$3"
@@ -65,14 +65,14 @@ size_of() {
 
 build_binaries() {
   need_programs
-  # All of them whichever is wanted: the features of what they share follow from the whole list, and another list would
-  # compile everything again. From nothing this takes about 11 minutes on 2 cores.
+  # Always builds all programs: the features of their shared crates depend on the whole list, and another list would compile
+  # everything again. The first build takes about 11 minutes on 2 cores.
   cd "$REPOSITORY"
   CC_x86_64_unknown_linux_musl=musl-gcc cargo_counted programs build --locked --release --target $TARGET \
     -p modelward-operator -p modelward-inference -p modelward-load
 }
 
-# It loads the libraries of wheels, which are linked with the C library of common distributions.
+# The trainer loads the libraries of wheels, which are linked with glibc.
 build_trainer() {
   need_programs
   cd "$REPOSITORY"
@@ -84,7 +84,7 @@ need_programs() {
   need_rust
 }
 
-# What the builds need from elsewhere, before anything is built.
+# Downloads what the builds need before anything is built.
 fetch() {
   choose_builder
   need_programs
@@ -102,7 +102,7 @@ build_program() { # NAME
     inside=("$REPOSITORY"/hack/engines/*)
     "$REPOSITORY/hack/engines/fetch.sh"
   fi
-  [ -x "$binary" ] || die "cargo left no $binary: does the package modelward-$name have a program of that name?"
+  [ -x "$binary" ] || die "cargo did not build $binary: does the package modelward-$name have a program with this name?"
   need_packages /etc/ssl/certs/ca-certificates.crt:ca-certificates
   image=$REGISTRY/modelward/$name:$(cat "$binary" "$dockerfile" /etc/ssl/certs/ca-certificates.crt "${inside[@]}" | sha256sum | cut -c1-12)
   if ! exists "$image"; then
@@ -121,13 +121,13 @@ build_program() { # NAME
   size=$(size_of "$image")
   say "$image $(awk -v bytes="$size" 'BEGIN { printf "%.1f MB", bytes / 1e6 }')"
   if [ -n "${LARGEST[$name]:-}" ] && [ "$size" -ge "$((LARGEST[$name] * 1000000))" ]; then
-    die "$image has $size bytes and may have at most ${LARGEST[$name]} MB"
+    die "$image has $size bytes, the limit is ${LARGEST[$name]} MB"
   fi
 }
 
 # === PostgreSQL ===
 
-# Debian from its package archive: the base where no registry can be asked.
+# Debian from its package archive, as a base image without a registry.
 build_debian() {
   ! exists "$REGISTRY/modelward/debian:$DEBIAN" || return 0
   need_root "making a Debian base image"
@@ -137,7 +137,7 @@ build_debian() {
   say "Debian base, about a minute, once"
   rm -rf --one-file-system "$root" "$context"
   mkdir -p "$context"
-  # It mounts into the directory, and where it is killed the mounts end with their namespace.
+  # debootstrap mounts into the directory. If it is killed, the mounts end with their namespace.
   counted debootstrap debian_unpacked retried unshare --mount -- debootstrap --variant=minbase "$DEBIAN" "$root"
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
   tar -C "$root" -cf "$context/rootfs.tar" .
@@ -151,7 +151,7 @@ debian_unpacked() { printf '%s packages fetched' "$(grep -c '^I: Validating ' "$
 build_postgres() {
   local image
   if [ "$BUILDER" = docker ]; then
-    # Where Docker is, the cluster's node pulls the public image that the chart names.
+    # With Docker, the node of the cluster pulls the public image that the chart names.
     rm -f "$IMAGES/postgres.name"
     return
   fi
@@ -167,12 +167,11 @@ build_postgres() {
 
 # === commands ===
 
-# Two builds at once would take each other's context away. A build that was killed leaves a container, which holds a copy of its
-# image.
+# Two concurrent builds would delete each other's context. A killed build leaves a container with a copy of its image.
 lock_images() {
   exec 7>"$IMAGES/.lock"
   flock -n 7 || {
-    say "another command builds images; waiting for it"
+    say "another command is building images; waiting for it"
     flock 7
   }
   [ "$BUILDER" = docker ] || builder rm --all >/dev/null 2>&1 || true
@@ -208,8 +207,8 @@ image_name() {
 
 archive() { # IMAGE TAR
   choose_builder
-  exists "$1" || die "no image $1: hack/cluster/images.sh build makes them"
-  # An archive is appended to where the file exists.
+  exists "$1" || die "no image $1: build it with hack/cluster/images.sh build"
+  # If the file exists, the archive would be appended.
   rm -f "$2"
   if [ "$BUILDER" = docker ]; then
     docker save -o "$2" "$1"
@@ -231,7 +230,7 @@ values() {
 load() {
   local name images=()
   for name in "$@"; do
-    # PostgreSQL may be the public one, which the node pulls by itself.
+    # PostgreSQL may be the public image, which the node pulls itself.
     [ "$name" = postgres ] && [ ! -f "$IMAGES/postgres.name" ] || images+=("$(image_name "$name")")
   done
   "$HERE/cluster.sh" load "${images[@]}"

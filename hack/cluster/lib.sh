@@ -1,23 +1,21 @@
-# Shared by the scripts of this folder and by tests/: where things are, what is printed, what a failure prints, what the machine
-# must have.
+# Functions for the scripts of this folder and of tests/: paths, output, error reports, and the installation of required tools.
 # shellcheck shell=bash
 
 # === failures ===
 
-# A command that ends a script says where it stood. Without this `set -e` ends a script silently, most often in
-# `x=$(a | b)` while what `a` looks for is not there yet. Subshells and functions inherit the trap, and substitutions inherit
-# `set -e`.
+# A failing command that ends a script reports its location. Without this `set -e` ends a script silently, most often in
+# `x=$(a | b)` if `a` does not find something yet. Subshells and functions inherit the trap, and substitutions inherit `set -e`.
 set -Eeuo pipefail
 shopt -s inherit_errexit
 
 REPOSITORY=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-# The log that is being written, if any.
+# The log that is currently being written, if any.
 LOG=
 
-# The parameters first: any command here would overwrite them.
+# The arguments are expanded first, because any command here would overwrite them.
 report_failure() { # STATUS FILE LINE COMMAND
   local status=$1 file=$2 line=$3 command=${4%%$'\n'*} i
-  # Where `set -e` is off, the failure ends nothing.
+  # If `set -e` is off, the failure does not end the script.
   [[ $- == *e* ]] || return 0
   [ ${#command} -le 200 ] || command=${command:0:200}…
   {
@@ -27,7 +25,7 @@ report_failure() { # STATUS FILE LINE COMMAND
     for ((i = 2; i < ${#FUNCNAME[@]}; i++)); do
       printf '        %s was called at %s line %s\n' "${FUNCNAME[i - 1]}" "${BASH_SOURCE[i]#"$REPOSITORY/"}" "${BASH_LINENO[i - 1]}"
     done
-    # A subshell's failure is reported once more by the shell around it.
+    # The failure of a subshell is reported again by its parent shell.
     if [ "$BASH_SUBSHELL" = 0 ] && [ -n "$LOG" ] && [ -s "$LOG" ]; then
       printf '        the last lines of %s:\n' "$LOG"
       last_lines 15 "$LOG" | sed 's/^/        | /'
@@ -36,7 +34,7 @@ report_failure() { # STATUS FILE LINE COMMAND
 }
 trap 'report_failure $? "${BASH_SOURCE[0]}" "$LINENO" "$BASH_COMMAND"' ERR
 
-# last_lines COUNT FILE: without the progress bars that cargo draws over each other.
+# last_lines COUNT FILE: the last lines without the progress bars of cargo.
 last_lines() {
   tail -c 20000 "$2" | tr '\r' '\n' | sed -E $'s/\e\\[[0-9;]*[A-Za-z]//g; /^ *(Building|Downloading|Fetch|Updating) \\[/d; /^ *$/d' | tail -n "$1"
 }
@@ -51,21 +49,21 @@ die() {
 CACHE=${MODELWARD_CACHE:-$HOME/.cache/modelward}
 TOOLS=$CACHE/tools
 LOGS=$CACHE/logs
-# The project's own build stays inside the cache too, unless the caller has a place for it.
+# Builds of the project are also in the cache, unless the caller chooses a directory.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
 # Where the trainer finds XGBoost and LightGBM.
 export MODELWARD_ENGINES=${MODELWARD_ENGINES:-$CACHE/engines}
 mkdir -p "$TOOLS" "$LOGS"
-# sudo drops what a login shell adds. The pinned Rust comes before a distribution's.
+# sudo drops the PATH of a login shell. The pinned Rust comes before that of a distribution.
 CARGO_BIN=${CARGO_HOME:-$HOME/.cargo}/bin
 PATH=$CARGO_BIN:$PATH
 [ ! -d /usr/local/go/bin ] || PATH=$PATH:/usr/local/go/bin
 export PATH
-# A registry may fail for a moment.
+# A registry may fail temporarily.
 export CARGO_NET_RETRY=${CARGO_NET_RETRY:-5} PIP_RETRIES=${PIP_RETRIES:-5} RUSTUP_MAX_RETRIES=${RUSTUP_MAX_RETRIES:-5}
 
-# at_exit COMMAND…: when this shell ends, however it does (but not by SIGKILL). The latest command runs first. A subshell does
-# not run what the shell around it has asked for.
+# at_exit COMMAND…: runs a command when this shell ends for any reason except SIGKILL. The latest command runs first. A subshell
+# does not run the commands of its parent shell.
 AT_EXIT=()
 AT_EXIT_SHELL=$BASHPID
 at_exit() {
@@ -82,8 +80,8 @@ run_at_exit() {
   for ((i = ${#AT_EXIT[@]} - 1; i >= 0; i--)); do eval "${AT_EXIT[i]}"; done
 }
 
-# matches GREP-ARGUMENTS…: `grep -q` that reads all of its input. `command | grep -q` fails under pipefail where grep finds
-# the line first and `command` then writes to a closed pipe.
+# matches GREP-ARGUMENTS…: like `grep -q`, but reads all input. `command | grep -q` fails with pipefail if grep finds the line
+# and `command` then writes to the closed pipe.
 matches() { grep "$@" | cat >/dev/null; }
 
 # === what is printed ===
@@ -97,7 +95,7 @@ seconds_since() { # START, as $EPOCHREALTIME
 STEP_NAMES=()
 STEP_SECONDS=()
 
-# step "what is done" COMMAND…: prints what begins and how long it took; the command's own output stays visible.
+# step "what is done" COMMAND…: prints the start of a step and its duration. The output of the command is visible.
 step() {
   local name=$1 from=$EPOCHREALTIME
   shift
@@ -120,7 +118,7 @@ step_table() {
   printf '%-58s %9s\n' "all" "$total"
 }
 
-# quietly NAME COMMAND…: output goes to the log NAME; a failure prints its end and where the rest is.
+# quietly NAME COMMAND…: output goes to the log NAME. A failure prints its end and its path.
 quietly() {
   local LOG=$LOGS/$1.log
   shift
@@ -130,15 +128,15 @@ quietly() {
   fi
 }
 
-# counted NAME COUNT COMMAND…: as `quietly`, and prints how far the command is: COUNT is a function that prints it ("crate
-# 212 of 431") from the log that is its argument. On a terminal it is one line, elsewhere a line every half a minute.
+# counted NAME COUNT COMMAND…: like `quietly`, but prints progress. COUNT is a function that prints the progress ("crate 212 of
+# 431") from the log that it gets as argument. On a terminal this is one line, otherwise a line every half a minute.
 counted() {
   local name=$1 count=$2 watcher code=0
   shift 2
   : >"$LOGS/$name.log"
   show_count "$LOGS/$name.log" "$count" $$ &
   watcher=$!
-  # A subshell, so that the watcher ends also where the command fails.
+  # A subshell, so that the watcher also ends if the command fails.
   (quietly "$name" "$@") || code=$?
   kill "$watcher" 2>/dev/null || true
   wait "$watcher" 2>/dev/null || true
@@ -165,18 +163,18 @@ show_count() { # LOG COUNT PID: until the process PID has ended
   done
 }
 
-# retried COMMAND…: three times, for what asks a server that may fail for a moment.
+# retried COMMAND…: up to three attempts, for commands that use a server that may fail temporarily.
 retried() {
   local wait
   for wait in 5 15; do
     if "$@"; then return 0; fi
-    printf 'failed, once more in %s s: %s\n' "$wait" "$*" >&2
+    printf 'failed, trying again in %s s: %s\n' "$wait" "$*" >&2
     sleep "$wait"
   done
   "$@"
 }
 
-# cargo_counted NAME ARGUMENT…: cargo, with its own bar on a terminal and a count elsewhere.
+# cargo_counted NAME ARGUMENT…: cargo, with its progress bar on a terminal and a count otherwise.
 cargo_counted() {
   local name=$1
   shift
@@ -187,7 +185,7 @@ cargo_counted() {
   fi
 }
 
-# The last "212/431" of cargo's bar.
+# The last "212/431" of cargo's progress bar.
 crates_built() { tail -c 4000 "$1" | tr '\r' '\n' | sed -nE 's|^ *Building \[.*\] ([0-9]+)/([0-9]+).*|crate \1 of \2|p' | tail -n 1; }
 
 crates_fetched() { printf 'crate %s of at most %s' "$(grep -c '^ *Downloaded ' "$1")" "$(grep -c '^source = "registry' "$REPOSITORY/Cargo.lock")"; }
@@ -198,13 +196,13 @@ need_root() {
   [ "$(id -u)" = 0 ] || die "$1 needs root: run it with sudo (sudo -E make …)"
 }
 
-need_disk() { # GIGABYTES DIRECTORY [VARIABLE]: the variable names another place
+need_disk() { # GIGABYTES DIRECTORY [VARIABLE]: the variable with which users can choose another directory
   local free
   free=$(df --output=avail -BG "$2" | tail -n 1 | tr -dc 0-9)
-  [ "$free" -ge "$1" ] || die "$2 has $free GB free and this needs $1: free some space, or set ${3:-MODELWARD_CACHE} to a directory on a larger disk"
+  [ "$free" -ge "$1" ] || die "$2 has $free GB free, but $1 GB are needed: free some space, or set ${3:-MODELWARD_CACHE} to a directory on a larger disk"
 }
 
-# need_packages COMMAND:PACKAGE…: installs the Debian or Ubuntu packages whose command is absent.
+# need_packages COMMAND:PACKAGE…: installs the Debian or Ubuntu packages of missing commands.
 # A COMMAND with a slash is a file that must exist.
 need_packages() {
   local pair missing=()
@@ -222,8 +220,8 @@ install_packages() {
   command -v apt-get >/dev/null || die "missing: $* (package names of Debian; this machine has no apt-get, install them by hand)"
   [ "$(id -u)" = 0 ] || die "missing: $*; install them (sudo apt-get install $*) or run this as root"
   say "installing $*"
-  # A machine with fresh lists needs no update; an empty one has none. A machine that has just started may be installing
-  # updates by itself.
+  # A machine with current package lists needs no update; a new one has no lists. A machine that has just started may be
+  # installing updates itself.
   # shellcheck disable=SC2016
   DEBIAN_FRONTEND=noninteractive counted apt packages_unpacked bash -c '
     options=(-o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
@@ -237,13 +235,13 @@ packages_unpacked() {
     awk '/^[0-9]/ { all = $1 } /up/ { n++ } END { if (all) printf "package %d of %d", n, all }'
 }
 
-# Where Debian keeps `venv` in a package of its own.
+# Debian has a separate package for `venv`.
 need_python() {
   need_packages python3:python3
   python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
 }
 
-# Go builds Kubernetes, CoreDNS and Helm. A Go of 1.21 or later fetches the wanted toolchain by itself.
+# Go builds Kubernetes, CoreDNS and Helm. Go 1.21 or later downloads the required toolchain itself.
 need_go() {
   local version
   need_packages go:golang-go /etc/ssl/certs/ca-certificates.crt:ca-certificates
@@ -252,7 +250,7 @@ need_go() {
     go1.[0-9] | go1.[0-9].* | go1.1[0-9] | go1.1[0-9].* | go1.20 | go1.20.*)
       GO_TOOLCHAIN=$TOOLS/go-$GO_WANTED
       if [ ! -x "$GO_TOOLCHAIN/bin/go" ]; then
-        say "$version is too old to fetch Go $GO_WANTED by itself: fetching it as a module"
+        say "$version is too old to download Go $GO_WANTED itself: downloading it as a module"
         fetch_go
       fi
       export PATH=$GO_TOOLCHAIN/bin:$PATH
@@ -261,12 +259,12 @@ need_go() {
 }
 GO_WANTED=1.26.8
 
-# The official toolchains are modules of the checksum database; only the executable bits are lost on the way.
+# The official toolchains are modules in the checksum database. Only the executable bits have to be restored.
 fetch_go() {
   local fetched
   (cd / && GOFLAGS=-mod=mod quietly go-toolchain retried go mod download -json "golang.org/toolchain@v0.0.1-go$GO_WANTED.linux-$(go env GOARCH)")
   fetched=$(sed -n 's/^\t"Dir": "\(.*\)",\?$/\1/p' "$LOGS/go-toolchain.log")
-  [ -n "$fetched" ] || die "Go $GO_WANTED could not be fetched; install Go 1.21 or later and try again"
+  [ -n "$fetched" ] || die "Go $GO_WANTED could not be downloaded; install Go 1.21 or later and try again"
   rm -rf "$GO_TOOLCHAIN.part"
   cp -r "$fetched" "$GO_TOOLCHAIN.part"
   chmod -R u+w "$GO_TOOLCHAIN.part"
@@ -274,7 +272,7 @@ fetch_go() {
   mv "$GO_TOOLCHAIN.part" "$GO_TOOLCHAIN"
 }
 
-# rustup with everything that rust-toolchain.toml names. A rustup that was set up by hand may install nothing by itself, and a
+# Installs rustup with everything in rust-toolchain.toml. An existing rustup may not install toolchains automatically, and a
 # minimal toolchain has neither rustfmt nor clippy.
 need_rust() {
   local channel toolchain part components targets missing=()
@@ -308,17 +306,17 @@ RUSTUP=1.28.2
 RUSTUP_SHA256=20a06e644b0d9bd2fbdbfd52d42540bdde820ea7df86e92e533c073da0cdd43c
 install_rustup() {
   local installer=$CACHE/rustup-init from=https://static.rust-lang.org/rustup/archive/$RUSTUP/x86_64-unknown-linux-gnu/rustup-init
-  [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || die "there is no rustup here: install it (https://rustup.rs) and try again"
+  [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] || die "rustup is not installed: install it (https://rustup.rs) and try again"
   need_packages curl:curl /etc/ssl/certs/ca-certificates.crt:ca-certificates
   say "installing rustup $RUSTUP into ${CARGO_HOME:-$HOME/.cargo}"
   quietly rustup-fetch curl --proto '=https' --tlsv1.2 -fsSL --retry 5 --max-time 300 -o "$installer" "$from"
-  echo "$RUSTUP_SHA256  $installer" | sha256sum --check --status || die "$from is not the file that was expected (sha256 $RUSTUP_SHA256)"
+  echo "$RUSTUP_SHA256  $installer" | sha256sum --check --status || die "$from is not the expected file (sha256 $RUSTUP_SHA256)"
   chmod +x "$installer"
   quietly rustup-init "$installer" -y --no-modify-path --profile minimal --default-toolchain none
   rm -f "$installer"
 }
 
-# The crates of Cargo.lock for every target, so that no later command asks a registry.
+# Downloads the crates of Cargo.lock for every target, so that later commands do not need a registry.
 need_crates() {
   say "crates of Cargo.lock"
   (cd "$REPOSITORY" && counted cargo-fetch crates_fetched retried cargo fetch --locked)

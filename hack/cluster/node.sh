@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# PID 1 of a node on the bare machine, inside the namespaces that bare.sh made: sets up the node's own view of the
-# machine, starts the components and waits. Everything that it writes is under its state directory.
+# PID 1 of a node on the bare machine, in the namespaces that bare.sh created: sets up the file system of the node, starts
+# the components and waits. It writes only to its state directory.
 set -Eeuo pipefail
 shopt -s inherit_errexit
 STATE=$1
-# What is written at the moment: its last lines are printed where a command fails.
+# The log that is currently being written. If a command fails, its last lines are printed.
 LOG=$STATE/log/node.log
 fail() {
   echo "$*" >"$STATE/failed.part"
@@ -27,8 +27,8 @@ chmod 700 "$STATE"
 # === its own view of the machine ===
 
 hostname "$NODE"
-# Whatever the components write to /run, /var/lib and /var/log goes to the state directory; the host's stay untouched.
-# The state and the programs are bound in first, for they may lie below one of those.
+# /run, /var/lib and /var/log of the components are in the state directory, and those of the host are not changed. The state
+# and the programs are bind-mounted first, because they may be below one of these.
 mount --bind "$BIN" bin
 mount -t tmpfs tmpfs /run
 mkdir -p /run/containerd /run/netns
@@ -40,9 +40,9 @@ case $STATE in
 esac
 mount --rbind var-log /var/log
 mount --rbind var-lib /var/lib
-# This process still stands in what is now covered.
+# Enters the state directory again, because the working directory is now covered by a mount.
 cd "$STATE"
-# Volumes that the kubelet mounts must reach the containers.
+# Volumes that the kubelet mounts must be visible in the containers.
 mount --make-rshared /
 
 COMPONENTS=()
@@ -53,8 +53,8 @@ run() { # NAME COMMAND…
   COMPONENTS+=("$name:$!")
 }
 
-# await SECONDS LOG "what" COMMAND…: until the command succeeds. A component that has ended meanwhile is the reason; the log is
-# shown where none has.
+# await SECONDS LOG "what" COMMAND…: waits until the command succeeds. If a component has ended meanwhile, that is reported as the
+# reason, otherwise the end of the log.
 await() {
   local limit=$1 log=$2 what=$3 since=$SECONDS component
   shift 3
@@ -79,7 +79,7 @@ sysctl -qw net.ipv4.ip_forward=1
 [ -f sa.key ] || openssl genrsa -out sa.key 2048
 if [ ! -f client-ca.crt ]; then
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout client-ca.key -out client-ca.crt -days 3650 -subj /CN=modelward-client-ca
-  # The API server shows this certificate to the kubelet for logs and exec.
+  # The API server uses this certificate with the kubelet for logs and exec.
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout kubelet-client.key -out kubelet-client.csr -subj /O=system:masters/CN=kube-apiserver
   openssl x509 -req -in kubelet-client.csr -CA client-ca.crt -CAkey client-ca.key -CAcreateserial -days 3650 -out kubelet-client.crt
 fi
@@ -108,15 +108,15 @@ K
 
 # === container runtime ===
 
-# Each Pod hangs on a veth of its own and everything between Pods is routed, so Services work from a Pod to its
-# neighbour and to itself without the kernel module that filters bridges.
+# Each Pod has its own veth and all traffic between Pods is routed. So Services work from a Pod to other Pods and to itself
+# without the kernel module br_netfilter.
 cat >cni/10-modelward.conflist <<C
 {"cniVersion": "1.0.0", "name": "modelward", "plugins": [
   {"type": "ptp", "ipMasq": true, "ipam": {"type": "host-local", "ranges": [[{"subnet": "$PODS"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
   {"type": "portmap", "capabilities": {"portMappings": true}}
 ]}
 C
-# restrict_oom_score_adj: where CAP_SYS_RESOURCE is missing, containers could not start otherwise.
+# restrict_oom_score_adj: otherwise containers could not start without CAP_SYS_RESOURCE.
 cat >containerd.toml <<C
 version = 2
 root = "$STATE/containerd"
@@ -140,7 +140,7 @@ run containerd containerd --config containerd.toml
 
 audit=()
 [ ! -f audit-policy.yaml ] || audit=(--audit-policy-file audit-policy.yaml --audit-log-path "$STATE/log/audit.log")
-# A cluster for demo and tests: what etcd wrote need not survive the loss of the machine's power.
+# This is a cluster for demo and tests, so the data of etcd need not survive a power failure.
 run etcd bin/etcd --data-dir etcd --unsafe-no-fsync --log-level warn
 # shellcheck disable=SC2086
 run kube-apiserver bin/kube-apiserver --etcd-servers http://127.0.0.1:2379 --cert-dir pki --advertise-address "$NODE_IP" --bind-address 0.0.0.0 \
@@ -151,7 +151,7 @@ run kube-apiserver bin/kube-apiserver --etcd-servers http://127.0.0.1:2379 --cer
   "${audit[@]}" ${MODELWARD_APISERVER_FLAGS:-}
 api_is_ready() { [ "$(curl -sk --max-time 5 https://127.0.0.1:6443/readyz)" = ok ]; }
 await 180 log/kube-apiserver.log "the API server is ready" api_is_ready
-# The API server's own certificate names the advertised address, not the loopback.
+# The certificate of the API server has the advertised address, not the loopback address.
 for user in admin alice bob; do kubeconfig $user $user.kubeconfig; done
 kubeconfig "system:node:$NODE" node.kubeconfig
 for component in controller-manager scheduler proxy; do kubeconfig "system:kube-$component" "$component.kubeconfig"; done
@@ -181,7 +181,7 @@ volumePluginDir: $STATE/volume-plugins
 readOnlyPort: 0
 authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: "$STATE/client-ca.crt"}}
 authorization: {mode: Webhook}
-# Sizes and not shares: a share of a large disk is more than need_disk asks for in bare.sh.
+# Absolute sizes: a percentage of a large disk would be more than need_disk in bare.sh requires.
 evictionHard: {memory.available: "100Mi", nodefs.available: "256Mi", imagefs.available: "256Mi"}
 imageGCHighThresholdPercent: 100
 K
@@ -211,11 +211,11 @@ run coredns ./coredns -conf Corefile
 await 120 log/kubelet.log "the node registers" bin/kubectl --kubeconfig admin.kubeconfig get node "$NODE"
 echo "ready" >ready
 trap - ERR
-# PID 1 of the namespace: it collects what containers leave and ends only when it is killed. A component that ends is named in its log.
+# PID 1 of the namespace: reaps orphaned processes and ends only when it is killed. It logs components that end.
 while true; do
   code=0
   wait -n -p ended 2>/dev/null || code=$?
-  # Without any child there is nothing to wait for.
+  # Without children there is nothing to wait for.
   [ $code != 127 ] || sleep 1
   for component in "${COMPONENTS[@]}"; do
     [ "${component#*:}" != "${ended:-}" ] || echo "$(date -u +%FT%TZ) ${component%:*} ended with exit status $code"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Brings a bare cluster up and down again and again: it must come up each time, and nothing of it may stay.
+# Starts and deletes a bare cluster repeatedly: it must start each time, and nothing of it may be left.
 #
-#   soak.sh [COUNT]     COUNT times (30), each second time with two busy loops beside it; prints a line for each
+#   soak.sh [COUNT]     COUNT times (30), every second time with two busy loops in parallel; prints a line for each
 #   soak.sh late        with an `unshare` that starts late
 #   soak.sh killed      with SIGKILL to `cluster.sh up` at several moments, and once to `cluster.sh down`; then `up` must work
 #
-# Its cluster is called soak. A failure ends it: its logs are in the state directory that it names.
+# The cluster is called soak. A failure ends the script and prints the state directory with the logs.
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/cluster/lib.sh
 source "$HERE/lib.sh"
@@ -33,7 +33,7 @@ end_busy_loops() {
 
 cluster() { quietly "soak-$1" "$HERE/cluster.sh" "$@"; }
 
-# Up with a node that takes Pods and a Service address, then down.
+# Starts the cluster, checks that the node accepts Pods and that a Service address works, and deletes it.
 up_and_down() { # WORDS
   local from=$EPOCHREALTIME up
   cluster up
@@ -45,7 +45,7 @@ up_and_down() { # WORDS
   say "$1: up in $up s, down in $(seconds_since "$from") s"
 }
 
-# Through the host's route, as the tests ask.
+# Uses the route of the host, like the tests.
 answers() {
   local environment kubectl
   environment=$("$HERE/cluster.sh" env)
@@ -65,7 +65,7 @@ many() { # COUNT
     up_and_down "$i of $1$words"
     end_busy_loops
   done
-  printf 'the cluster came up and went down %s of %s times, %s of them with two busy loops beside it\n' "$1" "$1" "$(($1 / 2))"
+  printf 'the cluster started and was deleted %s of %s times, %s of them with two busy loops in parallel\n' "$1" "$1" "$(($1 / 2))"
 }
 
 late() {
@@ -73,7 +73,7 @@ late() {
   shims=$(mktemp -d)
   at_exit rm -rf "$shims"
   real=$(type -P unshare)
-  # The first one has a child of its own meanwhile, which is not the node.
+  # The first variant has a child meanwhile, which is not the node.
   printf '#!/usr/bin/env bash\nsleep 0.3\nexec %q "$@"\n' "$real" >"$shims/unshare"
   chmod +x "$shims/unshare"
   for i in 1 2 3; do PATH=$shims:$PATH up_and_down "an unshare that is late and has a child, $i of 3"; done
@@ -83,7 +83,7 @@ late() {
 
 # === killed half-way ===
 
-# What `up` has made, in this order.
+# Files that `up` creates, in this order.
 MOMENTS=(addresses log log/node.log sa.key client-ca.crt tokens.csv log/kube-apiserver.log admin.kubeconfig log/kubelet.log ready)
 
 kill_up_at() { # FILE
@@ -92,7 +92,7 @@ kill_up_at() { # FILE
   pid=$!
   until [ -e "$STATE/$1" ]; do
     if [ ! -d "/proc/$pid" ] || [ $((SECONDS - since)) -ge 120 ]; then
-      die "\`cluster.sh up\` has not made $STATE/$1: $(tail -n 3 "$LOGS/soak-killed.log")"
+      die "\`cluster.sh up\` did not create $STATE/$1: $(tail -n 3 "$LOGS/soak-killed.log")"
     fi
   done
   kill -KILL "$pid"
@@ -103,7 +103,7 @@ kill_down() {
   local pid
   "$HERE/cluster.sh" down >"$LOGS/soak-killed.log" 2>&1 &
   pid=$!
-  # It removes the state last.
+  # `down` removes the state last.
   while [ -e "$STATE/addresses" ] && [ -d "/proc/$pid" ]; do :; done
   kill -KILL "$pid" 2>/dev/null || true
   wait "$pid" 2>/dev/null || true
@@ -129,15 +129,15 @@ killed() {
   up_and_down "the API server of a cluster that was up killed, and then"
   kill_up_at tokens.csv
   cluster down
-  say "killed when there was tokens.csv, and then down"
-  printf 'killed at %s moments, up the next time each time\n' $((${#MOMENTS[@]} + 3))
+  say "killed when tokens.csv existed, then deleted"
+  printf 'killed at %s moments, started the next time each time\n' $((${#MOMENTS[@]} + 3))
 }
 
 # === all ===
 
 need_root "a cluster on the bare machine"
 at_exit end_busy_loops
-# What a former run has left.
+# Deletes what an earlier run left behind.
 cluster down
 case ${1:-30} in
   late | killed) "$1" ;;

@@ -1,4 +1,4 @@
-# What the clusters are made of, built once from pinned sources into the cache (see tools/*/go.mod and go.sum).
+# Builds the tools of the clusters once, from pinned sources, into the cache (see tools/*/go.mod and go.sum).
 # shellcheck shell=bash
 KUBERNETES=${MODELWARD_KUBERNETES:-1.37.2}
 COREDNS=1.15.0
@@ -6,8 +6,8 @@ HELM=4.2.4
 
 # === Go ===
 
-# Every package that a program is made of is built once and printed by `go build -v`; the list of them is there once the modules
-# are.
+# `go build -v` prints each package of a program when it is built. The list of packages is known once the modules are
+# downloaded.
 packages_built() {
   local all=${1%.log}-packages.log
   printf 'package %s of %s' "$(grep -cvE '^(go:|#)' "$1")" "$(grep -cv '^go:' "$all")"
@@ -15,12 +15,12 @@ packages_built() {
 
 modules_fetched() { printf '%s modules' "$(grep -c '^go: downloading' "$1")"; }
 
-# fetch_modules NAME DIRECTORY: the modules that the program in a directory needs, and the list of its packages.
+# fetch_modules NAME DIRECTORY: downloads the modules of the program in a directory, and writes the list of its packages.
 fetch_modules() {
   (cd "$2" && CGO_ENABLED=0 counted "$1-packages" modules_fetched retried go list -mod=readonly -deps .)
 }
 
-# build_go NAME DIRECTORY PROGRAM [FLAG…]: the program gets its name last.
+# build_go NAME DIRECTORY PROGRAM [FLAG…]: builds a program, which gets its final name last.
 build_go() {
   local name=$1 directory=$2 program=$3
   shift 3
@@ -63,7 +63,7 @@ build_coredns() {
   say "$out ($(du -h "$out/coredns" | cut -f1))"
 }
 
-# A released Helm is a program of its own module: it is built where that module lies, with the versions that its go.sum pins.
+# Helm is built in the directory of its released module, with the versions that its go.sum pins.
 build_helm() {
   local out=$TOOLS/helm-$HELM
   if [ ! -x "$out/helm" ]; then
@@ -78,7 +78,7 @@ build_helm() {
 fetch_helm() { # sets HELM_SOURCE
   (cd / && GOFLAGS=-mod=mod quietly helm-source retried go mod download -json "helm.sh/helm/v4@v$HELM")
   HELM_SOURCE=$(sed -n 's/^\t"Dir": "\(.*\)",\?$/\1/p' "$LOGS/helm-source.log")
-  [ -n "$HELM_SOURCE" ] || die "Helm $HELM could not be fetched: $LOGS/helm-source.log"
+  [ -n "$HELM_SOURCE" ] || die "Helm $HELM could not be downloaded: $LOGS/helm-source.log"
 }
 
 build_pause() {
@@ -93,7 +93,7 @@ build_pause() {
   say "$out ($(du -h "$out/pause" | cut -f1))"
 }
 
-# image_archive TAR NAME FILE ENTRYPOINT: an image of one file, written as `docker save` would, without any builder.
+# image_archive TAR NAME FILE ENTRYPOINT: an image of one file, written like `docker save`, without a builder.
 image_archive() {
   local work layer config
   work=$(mktemp -d)
@@ -128,15 +128,15 @@ build_tools() {
   exec 7>&-
 }
 
-# Two builds at once would write the same files.
+# Two concurrent builds would write the same files.
 lock_tools() {
   exec 7>"$TOOLS/.lock"
   flock -n 7 && return
-  say "another command builds the tools; waiting for it"
+  say "another command is building the tools; waiting for it"
   flock 7
 }
 
-# What the builds need from elsewhere, before anything is built.
+# Downloads what the builds need before anything is built.
 fetch_tools() {
   ! tools_are_built || return 0
   need_kubernetes

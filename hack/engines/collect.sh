@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The files of the trainer's image: the program, the C++ libraries that it loads, and the shared libraries that these need, at the
-# paths where the machine that built the program has them.
+# Collects the files of the trainer's image: the program, the C++ libraries that it loads, and the shared libraries that these need, at
+# their paths on the machine that built the program.
 #
 #   collect.sh PROGRAM ENGINES OUT
 set -Eeuo pipefail
@@ -11,7 +11,7 @@ PROGRAM=$1 ENGINES=$2 OUT=$3
 install -D "$PROGRAM" "$OUT/modelward"
 mkdir -p "$OUT/usr/lib/modelward/engines" "$OUT/etc"
 cp -r "$ENGINES"/xgboost "$ENGINES"/xgboost_cpu.libs "$ENGINES"/lightgbm "$OUT/usr/lib/modelward/engines/"
-# Names are looked up as everywhere: the file first, then the cluster's DNS.
+# The usual name resolution: the hosts file first, then the DNS of the cluster.
 echo 'hosts: files dns' >"$OUT/etc/nsswitch.conf"
 needed() { # FILE…: the shared libraries of the system that they load
   local libraries

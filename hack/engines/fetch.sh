@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The C++ libraries that the trainer loads, from wheels whose hashes engines.lock pins. Nothing is compiled.
+# Downloads the C++ libraries that the trainer loads, from wheels with hashes that are pinned in engines.lock. Nothing is compiled.
 #
 #   fetch.sh          into $MODELWARD_ENGINES, the cache by default
 #   fetch.sh DIR      into this folder
@@ -10,10 +10,10 @@ source "$HERE/../cluster/lib.sh"
 TO=${1:-$MODELWARD_ENGINES}
 FILES=(xgboost/lib/libxgboost.so xgboost_cpu.libs lightgbm/lib/lib_lightgbm.so)
 
-# The folder is whole when its mark holds this very lock: an interrupted one is made again.
+# The folder is complete if its copy of the lock file is the same. Otherwise it is created again.
 ! cmp -s "$HERE/engines.lock" "$TO/.lock" || exit 0
 need_python
-# LightGBM's wheel uses the system's OpenMP; gcc brings it, a machine without gcc may lack it.
+# The wheel of LightGBM uses the system's OpenMP. It is installed with gcc and may be missing on a machine without gcc.
 need_packages /usr/lib/"$(uname -m)"-linux-gnu/libgomp.so.1:libgomp1
 WORK=$(mktemp -d)
 at_exit rm -rf "$WORK"

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# A Python environment of pinned packages. For scripts that have read hack/cluster/lib.sh.
+# Creates a Python environment of pinned packages. For scripts that source hack/cluster/lib.sh.
 
-# The environment is whole when its mark holds these very requirements: an interrupted one is made again.
-# Packages of a second file are installed without what they depend on.
+# The environment is complete if its copy of the requirements is the same. Otherwise it is created again.
+# Packages of a second file are installed without their dependencies.
 make_environment() { # VENV REQUIREMENTS [REQUIREMENTS_ALONE]
   local requirements
   requirements=$(cat "${@:2}")
   [ "$(cat "$1/.requirements" 2>/dev/null)" != "$requirements" ] || return 0
-  say "a Python environment in $1: $(grep -v '^#' <<<"$requirements" | paste -sd' ')"
+  say "creating a Python environment in $1: $(grep -v '^#' <<<"$requirements" | paste -sd' ')"
   need_python
   rm -rf "$1"
   mkdir -p "$(dirname "$1")"

@@ -30,36 +30,36 @@ use crate::{
     traffic::TrafficKey,
 };
 
-/// Shadows may have this many bodies of up to [`SHADOW_UNIT`] waiting, or as many fewer as they are larger.
+/// How many bodies of up to [`SHADOW_UNIT`] may wait for the Shadows. Larger bodies take several slots.
 const SHADOW_SLOTS: usize = 512;
 
-/// Bytes of one slot: all of them are 32 MiB.
+/// Bytes of one slot. All slots together are 32 MiB.
 pub const SHADOW_UNIT: usize = 64 << 10;
 
-/// One server: its routes, what of them is ready, and its numbers.
+/// One server: its routes, their states, and its metrics.
 #[derive(Debug)]
 pub struct App {
     /// Namespace of the model.
     pub namespace: String,
     /// Name of the model.
     pub model: String,
-    /// Every route with how far it is.
+    /// Every route with its state.
     pub entries: Vec<Entry>,
-    /// Bounds of what a client may take.
+    /// Limits of a client.
     pub limits: Limits,
-    /// The numbers.
+    /// The metrics.
     pub metrics: Metrics,
-    /// What requests may hold in memory at a time.
+    /// The memory budget that all requests share.
     pub memory: Arc<Memory>,
-    /// Digest of the routes file that this process serves from, as every answer states it.
+    /// Digest of the routes file that this process serves from. Every answer has it as a header.
     pub routes_digest: Option<HeaderValue>,
-    /// Bytes that wait for the Shadows, in units of [`SHADOW_UNIT`]; what finds none free is dropped.
+    /// Slots for bodies that wait for the Shadows, in units of [`SHADOW_UNIT`]. A body without a free slot is dropped.
     pub shadow_slots: Arc<Semaphore>,
-    /// What counts answered rows.
+    /// Counts answered rows.
     pub counting: Arc<Counting>,
     /// Marks load as synthetic.
     pub traffic_key: TrafficKey,
-    /// Takes counts and labels; there may be none.
+    /// Receives counts and labels, if configured.
     pub ledger: Option<Ledger>,
     /// Seals and opens prediction ids.
     pub signer: Signer,
@@ -68,36 +68,36 @@ pub struct App {
     draining: AtomicBool,
 }
 
-/// A route and how far it is.
+/// A route and its state.
 #[derive(Debug)]
 pub struct Entry {
     /// What the operator wrote.
     pub route: Route,
-    /// How far it is.
+    /// Its state.
     pub state: ArcSwap<State>,
 }
 
-/// How far a route is.
+/// The state of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Not yet; the text says what is being done or waited for.
+    /// Not ready yet. The text says what is being done or waited for.
     Loading(String),
     /// Verified and warmed up.
     Ready,
-    /// Never; the text says why.
+    /// Will not become ready. The text says why.
     Failed(String),
 }
 
 // === impl App ===
 
 impl App {
-    /// A server of these routes that is not ready yet.
+    /// A server for these routes that is not ready yet.
     pub fn new(namespace: String, routes: Routes, signer: Signer, mut limits: Limits) -> Self {
         let memory = Memory::new(limits.memory, limits.max_connections);
         let largest = memory.largest_body(limits.max_body);
         if largest < limits.max_body {
             tracing::warn!(
-                "bodies may have {largest} bytes, not {}: there is no memory for more; raise the container's limit",
+                "bodies are limited to {largest} bytes instead of {}; for more, raise the memory limit of the container",
                 limits.max_body
             );
             limits.max_body = largest;
@@ -140,14 +140,14 @@ impl App {
         self
     }
 
-    /// States this digest of the routes file with every answer.
+    /// Sends this digest of the routes file with every answer.
     #[must_use]
     pub fn with_routes_digest(mut self, digest: &Digest) -> Self {
         self.routes_digest = HeaderValue::from_str(&digest.to_string()).ok();
         self
     }
 
-    /// Takes load as synthetic that has the key in this file.
+    /// Treats load that has the key in this file as synthetic.
     #[must_use]
     pub fn with_traffic_key(mut self, file: PathBuf) -> Self {
         self.traffic_key = TrafficKey::new(file);
@@ -161,7 +161,7 @@ impl App {
         self
     }
 
-    /// What answers, where every Live route is verified and warmed up.
+    /// What answers requests, once every Live route is verified and warmed up.
     pub fn serving(&self) -> Option<&Arc<Serving>> {
         self.serving.get()
     }
@@ -171,22 +171,22 @@ impl App {
         self.shadows.load_full()
     }
 
-    /// Whether SIGTERM has come.
+    /// Whether the process received SIGTERM.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// From now on unready, while requests are still answered.
+    /// Makes the server unready. It still answers requests.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.metrics.draining.set(1);
         self.metrics.ready.set(0);
     }
 
-    /// Nothing where new requests should be sent here, else the reason why not.
+    /// Why no new requests should be sent here, or `None` if they should.
     pub fn unready(&self) -> Option<String> {
         if self.is_draining() {
-            return Some("draining: this process was asked to end".to_owned());
+            return Some("draining: this process is shutting down".to_owned());
         }
         if self.serving().is_some() {
             return None;
@@ -204,7 +204,7 @@ impl App {
         Some(waiting.collect::<Vec<_>>().join("; "))
     }
 
-    /// Makes the routes ready: the Live ones first and together, then the Shadows.
+    /// Makes the routes ready: first all Live ones together, then the Shadows.
     ///
     /// A Live bundle that fails verification is an error. A Shadow's is not: no client waits for its answers.
     pub async fn load(&self, loader: &Loader) -> Result<(), VerificationError> {
@@ -281,8 +281,8 @@ impl App {
         ))
     }
 
-    /// What counts the rows of a route. Nothing counts those of a Shadow: they are answered by another version, and are
-    /// counted there.
+    /// Counts the rows of a route. Rows of a Shadow are not counted here: another version answers them, and counts
+    /// them.
     fn counts(&self, route: &Route, loaded: &Loaded) -> Option<Arc<RouteCounts>> {
         if route.mode == RouteMode::Shadow {
             return None;

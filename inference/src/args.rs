@@ -1,4 +1,4 @@
-//! Settings: what the environment and the command line say, and what is made of it once at the start.
+//! Settings from the environment and the command line, and what is derived from them once at the start.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -103,28 +103,28 @@ pub struct Args {
     pub log_format: LogFormat,
 }
 
-/// Bounds of what one client may take.
+/// Limits of a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of a body, as sent and as unpacked.
+    /// Bytes of a body, as sent and after decompression.
     pub max_body: usize,
     /// Rows of a request.
     pub max_rows: usize,
-    /// A body must have come after this.
+    /// Time limit for a body.
     pub body_timeout: Duration,
-    /// Connections at a time.
+    /// Connections at the same time.
     pub max_connections: usize,
-    /// A connection without a request is closed after this.
+    /// An idle connection is closed after this time.
     pub idle: Duration,
-    /// A head must have come this long after its first byte.
+    /// Time limit for a request header, from its first byte.
     pub head: Duration,
-    /// An answer must have been read after this.
+    /// Time limit for a client to read an answer.
     pub write: Duration,
-    /// Bytes of memory for everything.
+    /// Memory limit of the container in bytes.
     pub memory: usize,
-    /// Requests are still taken for this long after SIGTERM.
+    /// How long requests are still accepted after SIGTERM.
     pub drain: Duration,
-    /// Requests in flight may take this long at the end.
+    /// How long requests in flight may take after that.
     pub grace: Duration,
 }
 
@@ -138,10 +138,10 @@ pub enum KeyError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// It has another length.
+    /// The file has the wrong length.
     #[error("key of prediction ids {path} has {found} bytes, it must be {KEY_LENGTH} raw bytes")]
     Length {
         /// The file.
@@ -161,7 +161,7 @@ impl Args {
             max_body: usize::try_from(self.max_body_bytes).unwrap_or(usize::MAX),
             max_rows: self.max_rows as usize,
             body_timeout: Duration::from_secs(30),
-            // In a small container heads alone must not fill the memory.
+            // The headers alone must not fill the memory of a small container.
             max_connections: (self.max_connections as usize).min((memory / 4 / memory::CONNECTION).max(16)),
             idle: Duration::from_secs(self.idle_seconds.max(1)),
             head: Duration::from_secs(self.head_seconds.max(1)),
@@ -190,7 +190,7 @@ impl Args {
 // === impl Limits ===
 
 impl Limits {
-    /// Bounds of a body for a model of so many features: names beyond the double of them are no slip.
+    /// Bounds of a body for a model with this many features. More than twice as many names are not a typing error.
     pub fn bounds(&self, features: usize) -> Bounds {
         Bounds {
             max_rows: self.max_rows.min(MAX_VALUES / features.max(1)).max(1),

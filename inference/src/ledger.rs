@@ -1,4 +1,4 @@
-//! The ledger as this program needs it: reading one bundle by its digest, reporting counts and labels.
+//! Calls to the ledger: reading a bundle by its digest, and reporting counts and labels.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,19 +22,19 @@ words! {
     pub enum Failure {
         /// The token cannot be read.
         Token,
-        /// No answer came in time.
+        /// No answer arrived in time.
         Timeout,
-        /// No connection, or it broke before an answer.
+        /// The connection failed, or broke before an answer.
         Unreachable,
         /// The ledger does not have it.
         NotFound,
-        /// The ledger refuses what was sent, or this caller a file.
+        /// The ledger refuses the content of the call, or does not allow this caller to read a file.
         Refused,
-        /// The ledger takes nothing from this caller.
+        /// The ledger does not accept this caller.
         Forbidden,
         /// The ledger failed, or its answer does not parse.
         LedgerError,
-        /// Another status than the protocol has.
+        /// The status is not one of the protocol.
         UnexpectedStatus,
         /// The connection broke while a file was sent.
         BrokenOff,
@@ -46,41 +46,41 @@ words! {
 /// Why a bundle was not fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// Something that may pass; asked again.
+    /// A transient failure. The caller tries again.
     #[error("{message}")]
     Transient {
         /// The kind of failure.
         reason: Failure,
-        /// What was asked for and what came of it.
+        /// The call and its failure.
         message: String,
     },
-    /// The ledger has other bytes than the digest says; asking again gives the same.
-    #[error("{file} of bundle {digest} as the ledger sent it {problem}")]
+    /// The bytes do not match the digest. Another attempt gives the same bytes.
+    #[error("{file} of bundle {digest} from the ledger {problem}")]
     Corrupt {
         /// The bundle.
         digest: Digest,
-        /// The file of it.
+        /// Its file.
         file: String,
         /// What is wrong with its bytes.
         problem: Corruption,
     },
 }
 
-/// Why the ledger did not take what it was sent.
+/// Why the ledger did not accept counts or a label.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// Something that may pass; send it again.
+    /// A transient failure. Send it again.
     #[error("{message}")]
     Away {
         /// The kind of failure.
         reason: Failure,
-        /// What was asked and what came of it.
+        /// The call and its failure.
         message: String,
     },
-    /// It will never take this.
+    /// The ledger will never accept this.
     #[error("{message}")]
     Refused {
-        /// What was asked and what came of it.
+        /// The call and its failure.
         message: String,
     },
 }
@@ -99,7 +99,7 @@ impl Ledger {
                 read: Duration::from_secs(30),
                 call: None,
             },
-            // Bundles are asked for as long as it takes, and counts are sent with the next ones.
+            // The loader retries until it has the bundle, and unsent counts go with the next ones.
             retry: Retry::Never,
             proxy: None,
             tls: Tls::of(url),
@@ -107,15 +107,15 @@ impl Ledger {
         Ok(Self { client })
     }
 
-    /// Writes the bundle of this digest into `dir`, which exists and is empty: each file verified while it comes, the
-    /// manifest last.
+    /// Writes the bundle with this digest into `dir`, an existing empty directory. Each file is verified while it is
+    /// received. The manifest comes last.
     pub async fn fetch(&self, namespace: &str, digest: &Digest, dir: &Path) -> Result<(), FetchError> {
         let kind = Some(ManifestKind::Bundle);
         let fetched = self.client.fetch_into(namespace, digest, kind, dir).await;
         fetched.map_err(|error| FetchError::of(error, digest))
     }
 
-    /// Reports what was counted by now.
+    /// Reports the current counts.
     pub async fn send_counts(
         &self,
         namespace: &str,
@@ -180,7 +180,7 @@ impl CallError {
                 | StatusCode::CONFLICT
                 | StatusCode::PAYLOAD_TOO_LARGE
                 | StatusCode::UNPROCESSABLE_ENTITY => return Self::Refused { message },
-                // A token that the ledger cannot check yet, or a Pod that it does not know yet.
+                // The ledger cannot check the token yet, or does not know the Pod yet.
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Forbidden,
                 status => failure(status),
             },
@@ -197,7 +197,7 @@ impl CallError {
         }
     }
 
-    /// Whether the ledger is there.
+    /// Whether the ledger answered.
     pub fn was_answered(&self) -> bool {
         !matches!(
             self.reason(),
@@ -209,14 +209,14 @@ impl CallError {
 /// The kind of failure of any other status.
 fn failure(status: StatusCode) -> Failure {
     match status {
-        // For counts and labels a route that the ledger does not have yet.
+        // For counts and labels: the ledger does not know the route yet.
         StatusCode::NOT_FOUND => Failure::NotFound,
         status if status.is_server_error() => Failure::LedgerError,
         _ => Failure::UnexpectedStatus,
     }
 }
 
-/// The kind of failure of a call that has no status.
+/// The kind of failure of a call without a status.
 fn begun(error: &Error) -> Failure {
     match error {
         Error::Token { .. } => Failure::Token,
@@ -230,7 +230,7 @@ fn begun(error: &Error) -> Failure {
     }
 }
 
-/// What was asked, and what came of it.
+/// The call, and its failure.
 fn describe(error: &Error) -> String {
     match error {
         Error::Token { path, source } => {
@@ -242,7 +242,7 @@ fn describe(error: &Error) -> String {
             }
             Unanswered::BrokenOff => {
                 format!(
-                    "the ledger broke off while it sent {}: {}",
+                    "the connection to the ledger broke while it sent {}: {}",
                     call.what,
                     chain(source)
                 )
@@ -326,7 +326,7 @@ mod tests {
         };
         assert_eq!(
             FetchError::of(error, &digest).to_string(),
-            format!("model.json of bundle {digest} as the ledger sent it has 3 bytes, expected 5")
+            format!("model.json of bundle {digest} from the ledger has 3 bytes, expected 5")
         );
     }
 }

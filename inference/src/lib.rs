@@ -10,8 +10,8 @@
 //!                               └──► http::feedback ──────────────────────────────────────────(waits)────► ledger
 //! ```
 //!
-//! [`score`] is what all protocols share: no IO, no clock, nothing async, no HTTP. [`server`] knows connections and how to
-//! end without losing one; [`app`] knows what is ready. Predictions never wait for another program.
+//! All protocols share [`score`], which has no IO, clock, async code or HTTP. [`server`] handles connections and ends
+//! without losing one. [`app`] has the state of the routes. Predictions never wait for another program.
 
 pub mod app;
 pub mod args;

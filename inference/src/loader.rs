@@ -1,4 +1,4 @@
-//! From a digest to a bundle that may answer: cached or fetched, verified, warmed up.
+//! Loads the bundle of a digest: from the cache or the ledger, verified and warmed up.
 
 use std::{
     io,
@@ -17,29 +17,29 @@ use crate::{
     metrics::{Metrics, ReasonLabel},
 };
 
-/// Directories of bundles that are not complete; what a killed process left behind is removed at the start.
+/// Prefix of directories with incomplete bundles. Those that a killed process left behind are removed at the start.
 const PARTIAL: &str = ".partial-";
 
-/// Where bundles are kept and fetched from.
+/// Fetches and caches bundles.
 #[derive(Clone, Debug)]
 pub struct Loader {
-    /// Reads what is not kept.
+    /// Source of bundles that are not in the cache.
     pub ledger: Ledger,
     /// Namespace of the artifacts.
     pub namespace: String,
-    /// Keeps bundles, each in a directory named by its digest's digits.
+    /// Cache of bundles. Each has a directory that is named by the digits of its digest.
     pub cache_dir: PathBuf,
     /// Longest wait between two attempts.
     pub max_backoff: Duration,
 }
 
-/// A bundle that must not be served. It is final: the same digest has the same bytes tomorrow.
+/// A bundle that must not be served. This is final, because the bytes of a digest never change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("bundle {digest} failed verification{}: {reason}", file_of(file.as_deref()))]
 pub struct VerificationError {
     /// The bundle.
     pub digest: Digest,
-    /// The file at fault, where one is.
+    /// The file, if the error is about one.
     pub file: Option<String>,
     /// What is wrong.
     pub reason: String,
@@ -49,22 +49,22 @@ fn file_of(file: Option<&str>) -> String {
     file.map(|file| format!(" at {file}")).unwrap_or_default()
 }
 
-/// What a digest stands for, once everything of it was verified.
+/// A verified bundle.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What answers.
+    /// The bundle.
     pub bundle: Arc<Bundle>,
-    /// What its traffic is counted in; the text says why there is none.
+    /// The reference with the bins for its traffic. The error says why there is none.
     pub reference: Result<Reference, String>,
 }
 
-/// What a load is doing, for `/readyz`.
+/// Receives the progress of a load, for `/readyz`.
 pub type Report<'a> = &'a (dyn Fn(String) + Sync);
 
 // === impl Loader ===
 
 impl Loader {
-    /// The verified bundle of this digest. Waits for the ledger as long as it takes, saying so through `report`.
+    /// The verified bundle with this digest. Waits for the ledger without a time limit and says so through `report`.
     pub async fn load(
         &self,
         digest: &Digest,
@@ -90,13 +90,13 @@ impl Loader {
         report(format!("verifying {}", digest.short()));
         let opened = open(&dir, digest).await;
         if opened.is_err() {
-            // A restarted container must not find it.
+            // A restarted container must not find the damaged bundle.
             remove(&dir).await;
         }
         opened
     }
 
-    /// Removes what a killed process left half-written.
+    /// Removes incomplete bundles that a killed process left behind.
     pub async fn remove_partial(&self) {
         let Ok(mut entries) = tokio::fs::read_dir(&self.cache_dir).await else {
             return;
@@ -131,7 +131,7 @@ impl Loader {
                     file,
                     problem,
                 }) => {
-                    let reason = format!("{file} as the ledger sent it {problem}");
+                    let reason = format!("{file} from the ledger {problem}");
                     return Err(VerificationError {
                         digest,
                         file: Some(file),
@@ -158,7 +158,7 @@ impl Loader {
             ));
             tokio::time::sleep(wait).await;
         }
-        // Four thousand million attempts take longer than any Pod lives.
+        // No Pod lives long enough for four billion attempts.
         Ok(())
     }
 
@@ -185,8 +185,8 @@ impl Loader {
         fetched
     }
 
-    /// Half a second doubled with each attempt up to `max_backoff`, of which a random half: Pods that started together
-    /// do not ask together.
+    /// Half a second, doubled with each attempt up to `max_backoff`. Half of it is random, so that Pods that started
+    /// together do not retry together.
     fn backoff(&self, attempt: u32) -> Duration {
         let full = Duration::from_millis(500)
             .saturating_mul(1 << attempt.saturating_sub(1).min(16))
@@ -195,7 +195,7 @@ impl Loader {
     }
 }
 
-/// Opens a bundle, verifies every file of it and scores its warm-up sample.
+/// Opens a bundle, verifies each of its files and scores its warm-up sample.
 async fn open(dir: &Path, digest: &Digest) -> Result<Loaded, VerificationError> {
     let (dir, digest) = (dir.to_owned(), *digest);
     let failed = move |error: &BundleError| VerificationError {
@@ -223,7 +223,7 @@ async fn open(dir: &Path, digest: &Digest) -> Result<Loaded, VerificationError> 
     }
 }
 
-/// The reference of a verified bundle. Without one a bundle answers all the same, for it scores no worse.
+/// The reference of a verified bundle. A bundle without one is served too, because scoring does not need it.
 fn reference(dir: &Path, bundle: &Bundle) -> Result<Reference, String> {
     let entry = bundle
         .manifest()
@@ -231,7 +231,7 @@ fn reference(dir: &Path, bundle: &Bundle) -> Result<Reference, String> {
         .ok_or_else(|| format!("the bundle has no {}", file::REFERENCE))?;
     let bytes = std::fs::read(dir.join(file::REFERENCE))
         .map_err(|error| format!("{} cannot be read: {error}", file::REFERENCE))?;
-    // It was verified with the bundle, and is read once more: what is used must be what was verified.
+    // The file was verified with the bundle and is read again here, so its digest is checked again.
     if sha256(&bytes) != entry.sha256 {
         return Err(format!("{} changed after it was verified", file::REFERENCE));
     }

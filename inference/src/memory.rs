@@ -1,13 +1,13 @@
-//! A budget of memory: what requests may hold at a time, so that no load ends the process.
+//! A memory budget for requests, so that no load can make the process run out of memory.
 //!
 //! ```text
 //! body arrives ─► small_bodies (up to 64 KiB) ─► large_bodies (the rest of it) ─► complete
-//!              ─► small_work or large_work: parsing, rows and the answer at their worst ─► scored
-//!              ─► the same reservation, cut down to the answer's size ─► written to the socket ─► free
+//!              ─► small_work or large_work: upper bound for parsing, rows and the answer ─► scored
+//!              ─► the same reservation, reduced to the answer's size ─► written to the socket ─► free
 //! ```
 //!
-//! A request makes its reservations in this order only, so requests cannot wait for each other in a circle. Nothing waits for a
-//! client while it holds a reservation of work, except for the answer that the client has to read.
+//! Every request makes its reservations in this order, so requests cannot deadlock. No request waits for its client
+//! while it holds a reservation for work, except for the client to read the answer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,38 +26,38 @@ use crate::{
 /// Reservations are counted in units of this many bytes.
 const UNIT: usize = 1 << 10;
 
-/// What the program, its threads and the bundles take.
+/// Memory of the program, its threads and the bundles.
 const BASE: usize = 40 << 20;
 
-/// What one connection takes at most beside its bodies: a head as read, as parsed, and the state of its tasks.
+/// Maximum memory of a connection without its bodies: the header as read and as parsed, and the state of its tasks.
 pub const CONNECTION: usize = 40 << 10;
 
-/// Work up to this is done where it arrives; more goes to a thread of its own, for it keeps a core busy.
+/// Work up to this size is done on the thread of the connection. More work keeps a core busy and gets its own thread.
 const SMALL_WORK: usize = 1 << 20;
 
-/// A request waits this long for its reservation before it is refused.
+/// How long a request waits for its reservation before it is refused.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes of one answered row of `/predict`, beside the names of the model and its version.
+/// Bytes of one answered row of `/predict`, without the names of the model and its version.
 const ROW_ANSWER: usize = 320;
 
-/// Bytes of one listed error or warning, at most: a name of 200 characters, a quoted value and twenty listed names.
+/// Maximum bytes of one listed error or warning: a name of 200 characters, a quoted value and twenty listed names.
 const DETAIL: usize = 4 << 10;
 
-/// Bytes of one listed error of a row that is no object.
+/// Bytes of one listed error of a row that is not an object.
 const SHORT_DETAIL: usize = 256;
 
-/// Errors of a row that are listed at most.
+/// Maximum number of listed errors of a row.
 const ROW_DETAILS: usize = 32;
 
-/// What all requests together may hold.
+/// The memory budget of all requests together.
 #[derive(Debug)]
 pub struct Memory {
     small_bodies: Pool,
     large_bodies: Pool,
     small_work: Pool,
     large_work: Pool,
-    /// What all of it was made from.
+    /// The memory that was divided into the pools.
     total: usize,
 }
 
@@ -65,7 +65,7 @@ pub struct Memory {
 #[derive(Debug)]
 pub struct Reservation {
     permit: OwnedSemaphorePermit,
-    /// Whether the work should be done away from the threads that serve connections.
+    /// Whether the work should not run on the threads that serve connections.
     pub heavy: bool,
 }
 
@@ -76,20 +76,20 @@ struct Pool {
     free: Arc<Semaphore>,
 }
 
-/// What is known of a complete body before it is read.
+/// What is known about a complete body before it is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weight {
     /// Its bytes.
     bytes: usize,
-    /// No more rows than this are in it.
+    /// Upper bound of its rows.
     rows: usize,
-    /// No more elements of tensors than this are in it.
+    /// Upper bound of its tensor elements.
     elements: usize,
-    /// Whether reading needs a copy of its text.
+    /// Whether parsing needs a copy of its text.
     copied: bool,
 }
 
-/// An answer and its reservation: the memory is free again when the last byte is written.
+/// An answer and its reservation, which is released when the last byte is written.
 struct Held {
     answer: Vec<u8>,
     _reservation: Reservation,
@@ -98,10 +98,10 @@ struct Held {
 // === impl Memory ===
 
 impl Memory {
-    /// Divides what a process of `total` bytes has left for requests.
+    /// Divides the memory that a process with `total` bytes has left for requests.
     pub fn new(total: usize, connections: usize) -> Self {
         let fixed = BASE.saturating_add(connections.saturating_mul(CONNECTION));
-        // A quarter stays free: an allocator does not give back each byte at once.
+        // A quarter stays free, because an allocator does not return every byte at once.
         let free = total.saturating_sub(fixed).max(total / 8) / 4 * 3;
         Self {
             small_bodies: Pool::new(free / 12),
@@ -112,22 +112,22 @@ impl Memory {
         }
     }
 
-    /// The largest body that fits, of those up to `max`: packed, a body is held twice.
+    /// The largest body up to `max` that fits. A compressed body is held twice.
     pub fn largest_body(&self, max: usize) -> usize {
         max.min(self.large_bodies.units * UNIT / 2)
     }
 
-    /// Room for more bytes of a small body.
+    /// Reserves more bytes for a small body.
     pub async fn small_body(&self, bytes: usize) -> Result<Reservation, Problem> {
         self.small_bodies.take(bytes, false).await
     }
 
-    /// Room for a whole large body.
+    /// Reserves memory for a whole large body.
     pub async fn large_body(&self, bytes: usize) -> Result<Reservation, Problem> {
         self.large_bodies.take(bytes, true).await
     }
 
-    /// Room for so much work and its answer.
+    /// Reserves memory for work and its answer.
     pub async fn work(&self, bytes: usize) -> Result<Reservation, Problem> {
         if bytes <= SMALL_WORK.min(self.small_work.units * UNIT) {
             return self.small_work.take(bytes, false).await;
@@ -143,7 +143,7 @@ impl Memory {
         self.large_work.take(bytes, true).await
     }
 
-    /// Room for work that is left out where there is none at once.
+    /// Reserves memory for optional work. Returns nothing if it is not available at once.
     pub fn spare_work(&self, bytes: usize) -> Option<Reservation> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
         let permit = Arc::clone(&self.large_work.free)
@@ -167,7 +167,7 @@ impl Pool {
 
     async fn take(&self, bytes: usize, heavy: bool) -> Result<Reservation, Problem> {
         let units = bytes.div_ceil(UNIT).clamp(1, self.units) as u32;
-        // The usual case costs no timer.
+        // The usual case needs no timer.
         if let Ok(permit) = Arc::clone(&self.free).try_acquire_many_owned(units) {
             return Ok(Reservation { permit, heavy });
         }
@@ -175,7 +175,7 @@ impl Pool {
             Ok(Ok(permit)) => Ok(Reservation { permit, heavy }),
             _ => Err(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "too many requests at once for this server's memory; send again later, or fewer rows at a time",
+                "too many requests at once for this server's memory; retry later, or send fewer rows at a time",
             )),
         }
     }
@@ -189,7 +189,7 @@ impl Reservation {
         self.permit.merge(other.permit);
     }
 
-    /// Gives back what is over so many bytes.
+    /// Releases everything above this many bytes.
     pub fn shrink_to(&mut self, bytes: usize) {
         let units = bytes.div_ceil(UNIT).max(1);
         let extra = self.permit.num_permits().saturating_sub(units);
@@ -220,7 +220,7 @@ impl AsRef<[u8]> for Held {
 // === impl Weight ===
 
 impl Weight {
-    /// Weighs a body of rows as objects.
+    /// Measures a body with rows as objects.
     pub fn of_rows(body: &[u8]) -> Self {
         Self {
             bytes: body.len(),
@@ -230,7 +230,7 @@ impl Weight {
         }
     }
 
-    /// Weighs a body of tensors, with bytes of binary ones where `is_binary`.
+    /// Measures a body with tensors, some of them binary if `is_binary`.
     pub fn of_tensors(body: &[u8], is_binary: bool) -> Self {
         let elements = if is_binary {
             body.len()
@@ -245,14 +245,15 @@ impl Weight {
         }
     }
 
-    /// No more rows than this are in it.
+    /// Upper bound of its rows.
     pub fn rows(&self, bounds: Bounds) -> usize {
         self.rows.min(bounds.max_rows)
     }
 
-    /// Bytes that reading, scoring and answering take at most. `names` are the lengths of what each row repeats.
+    /// Upper bound of the bytes for reading, scoring and answering. `names` is the length of the names that each row
+    /// repeats.
     pub fn work(&self, bounds: Bounds, features: usize, names: usize) -> usize {
-        // An element of a tensor, with the least allocation of a text that was escaped.
+        // An element of a tensor, with the smallest allocation for a string that was escaped.
         const ELEMENT: usize = 40;
         let rows = self.rows(bounds);
         let texts = self.bytes + if self.copied { self.bytes / 3 * 4 } else { 0 };
@@ -268,7 +269,7 @@ fn count(body: &[u8], wanted: u8) -> usize {
     body.iter().map(|byte| usize::from(*byte == wanted)).sum()
 }
 
-/// Whether reading may need a copy of the text: a `NaN` is replaced in it.
+/// Whether parsing may need a copy of the text to replace `NaN` in it.
 fn is_copied(body: &[u8]) -> bool {
     body.contains(&b'N')
 }
@@ -317,7 +318,7 @@ mod tests {
         let refused = memory.work(2 << 20).await.unwrap_err();
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(memory.spare_work(1).is_none());
-        // Small requests have a budget of their own.
+        // Small requests have a separate budget.
         assert!(!memory.work(1_000).await.unwrap().heavy);
         let answer = reservation.hold(vec![b'x'; 5 << 20]);
         assert_eq!(memory.large_work.free.available_permits() * UNIT, all - (5 << 20));

@@ -1,7 +1,7 @@
-//! What Prometheus can ask this process.
+//! The metrics of this process.
 //!
-//! Every label is bounded: `route` is the pattern of a path of this program, codes are HTTP's, versions are those of the
-//! routes file, features those of the bundles' schemas, reasons and kinds are words of this program.
+//! Every label is bounded: `route` is the pattern of a path of this program, codes are those of HTTP, versions those of
+//! the routes file, features those of the bundles' schemas, and reasons and kinds are fixed words of this program.
 
 use modelward_wire::{RouteMode, words};
 
@@ -9,7 +9,7 @@ use crate::ledger::Failure;
 
 pub use modelward_service::metrics::CONTENT_TYPE;
 
-/// From what one scored row takes to what a full batch does.
+/// From the time of one row to the time of a full batch.
 const SECONDS: [f64; 17] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0, 30.0,

@@ -1,4 +1,4 @@
-//! The id of one prediction: what was answered, sealed, so that a label can be joined to it without storing requests.
+//! The id of a prediction. It contains the sealed answer, so that a label can be joined to it without storing requests.
 //!
 //! ```text
 //! base64url without padding of 48 bytes, 64 characters; integers are big-endian
@@ -11,14 +11,14 @@
 //!                                                      the tag is over `DOMAIN` and bytes 0..32
 //! ```
 //!
-//! The key is the model's own, so an id of another model is refused as forged. The content is authentic, not
-//! secret: the holder of an id may read score and class, which are in the same answer anyway.
+//! Each model has its own key, so an id of another model is refused as forged. The content is authentic, not secret:
+//! the holder of an id can read score and class, which are in the same answer anyway.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The form that this code writes, and the only one that it reads.
+/// The form that this code writes and reads.
 pub const PREDICTION_ID_FORM: u8 = 1;
 
 /// Bytes of a key.
@@ -31,43 +31,43 @@ const SEALED_LENGTH: usize = 32;
 const TAG_LENGTH: usize = 16;
 const LENGTH: usize = SEALED_LENGTH + TAG_LENGTH;
 
-/// Keeps a tag of an id from being a tag of anything else that the same key signs.
+/// Separates the tags of ids from anything else that the same key signs.
 const DOMAIN: &[u8] = b"modelward/prediction-id\0";
 
-/// What a prediction id says.
+/// The content of a prediction id.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PredictionId {
     /// The first bytes of [`modelward_profile::route_digest`] of the route that answered.
     pub route: [u8; 8],
     /// When the request was received, milliseconds since 1970, UTC. 48 bits: until the year 10889.
     pub time_ms: u64,
-    /// The probability that was answered.
+    /// The probability in the answer.
     pub score: f64,
-    /// The class that was answered, 0 or 1.
+    /// The class in the answer, 0 or 1.
     pub class: u8,
-    /// Makes ids of equal rows differ.
+    /// Makes the ids of equal rows different.
     pub random: u64,
 }
 
-/// Seals ids and opens them, by the key in the model's Secret.
+/// Seals and opens ids with the key in the model's Secret.
 #[derive(Clone)]
 pub struct Signer {
     keyed: Hmac<Sha256>,
 }
 
-/// Why a text is not a prediction id of this model.
+/// Why a string is not a prediction id of this model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PredictionIdError {
-    /// Other characters or another length.
+    /// It has wrong characters or a wrong length.
     #[error(
         "not a prediction id: it must be the {TEXT_LENGTH} base64url characters returned with a prediction"
     )]
     Malformed,
-    /// Written by another release.
+    /// It was written by another release.
     #[error("prediction id has form {0}, this program reads form {PREDICTION_ID_FORM}")]
     Form(u8),
-    /// The tag is not over this content by this key.
-    #[error("prediction id was not made by this model, or was changed since")]
+    /// The tag does not match the content and the key.
+    #[error("prediction id was not created by this model, or was modified")]
     Forged,
 }
 
@@ -106,9 +106,9 @@ impl PredictionId {
 // === impl Signer ===
 
 impl Signer {
-    /// A signer by this key.
+    /// A signer with this key.
     pub fn new(key: &[u8; KEY_LENGTH]) -> Self {
-        // HMAC fills a key that is shorter than the hash's block with zeros.
+        // HMAC pads a key that is shorter than the block of the hash with zeros.
         let mut block = [0; 64];
         block[..KEY_LENGTH].copy_from_slice(key);
         Self {
@@ -135,7 +135,7 @@ impl Signer {
         if bytes[0] != PREDICTION_ID_FORM {
             return Err(PredictionIdError::Form(bytes[0]));
         }
-        // In constant time: the time of a refusal must not tell how much of a guess was right.
+        // In constant time: the time of a refusal must not reveal how much of a guess was right.
         self.mac(&bytes[..SEALED_LENGTH])
             .verify_truncated_left(&bytes[SEALED_LENGTH..])
             .map_err(|_| PredictionIdError::Forged)?;

@@ -1,4 +1,4 @@
-//! Which versions answer, and which of them answers whom.
+//! Which versions answer, and which one answers a request.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub enum RoutesError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file is not the JSON of routes.
@@ -26,9 +26,9 @@ pub enum RoutesError {
         /// What is wrong, with line and column.
         source: serde_json::Error,
     },
-    /// The file is another one than this process was configured for.
+    /// The file is not the one that this process was configured for.
     #[error(
-        "routes file {path} has digest {found}, this process was configured for {expected} by MODELWARD_ROUTES_DIGEST; \
+        "routes file {path} has digest {found}, but MODELWARD_ROUTES_DIGEST is {expected}; \
          restore the ConfigMap that the file comes from, or let the operator replace the Pod"
     )]
     OtherDigest {
@@ -39,7 +39,7 @@ pub enum RoutesError {
         /// The digest of the configuration.
         expected: Digest,
     },
-    /// The file is JSON of routes that cannot be served.
+    /// The file has routes that cannot be served.
     #[error("routes file {path} cannot be served: {reason}")]
     Unservable {
         /// The file.
@@ -51,8 +51,9 @@ pub enum RoutesError {
 
 /// Live entries, each with its share of the requests.
 ///
-/// A request goes where its point falls when the weights are laid one after the other in the order of their names,
-/// so a key stays with its version for as long as the weights stay, and moves with the difference when they change.
+/// The weights are laid out one after the other, in the order of the names. A request goes to the entry in which its
+/// point falls. A key therefore keeps its version while the weights do not change. If they change, only as many keys
+/// move as the difference requires.
 #[derive(Clone, Debug)]
 pub struct Split<T> {
     /// End of each entry's share, in order.
@@ -60,9 +61,9 @@ pub struct Split<T> {
     total: u64,
 }
 
-/// Reads routes, strictly: an unknown field is a newer operator's wish that this program would not fulfil.
+/// Reads routes strictly: an unknown field is a setting of a newer operator that this program would ignore.
 ///
-/// With `expected`, no byte of the file may differ. The second part is the digest of the file's bytes.
+/// With `expected`, the bytes of the file must have this digest. The second part is the digest of the bytes.
 pub fn read_routes(
     path: &Path,
     model: Option<&str>,
@@ -96,7 +97,7 @@ pub fn read_routes(
     Ok((routes, found))
 }
 
-/// Checks what the types do not say; the text is the reason of a refusal.
+/// Checks what the types do not express. The error is the reason for a refusal.
 fn check(routes: &Routes, model: Option<&str>) -> Result<(), String> {
     if routes.format != ROUTES_FORMAT {
         return Err(format!(
@@ -108,7 +109,7 @@ fn check(routes: &Routes, model: Option<&str>) -> Result<(), String> {
         && model != routes.model
     {
         return Err(format!(
-            "it is for the model {:?}, and MODELWARD_MODEL is {model:?}",
+            "it is for the model {:?}, but MODELWARD_MODEL is {model:?}",
             routes.model
         ));
     }
@@ -117,7 +118,7 @@ fn check(routes: &Routes, model: Option<&str>) -> Result<(), String> {
     }
     for (index, route) in routes.routes.iter().enumerate() {
         let version = &route.version;
-        // The name travels as a response header and as a path segment.
+        // The name is used as a response header and as a path segment.
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         if !(1..=253).contains(&version.len()) || !version.bytes().all(plain) {
             return Err(format!("{version:?} is not the name of a ModelVersion"));
@@ -135,7 +136,7 @@ fn check(routes: &Routes, model: Option<&str>) -> Result<(), String> {
             ));
         }
         if route.weight > 100 {
-            return Err(format!("weight {} of {version:?} is over 100", route.weight));
+            return Err(format!("weight {} of {version:?} is above 100", route.weight));
         }
     }
     let live: Vec<_> = routes
@@ -153,8 +154,8 @@ fn check(routes: &Routes, model: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// Where the holder of `key` falls in a [`Split`] of this model. Another model splits the same keys differently,
-/// so that experiments do not line up.
+/// The point of `key` in a [`Split`] of this model. Each model splits the same keys differently, so that experiments
+/// are not correlated.
 pub fn point_of_key(model: &str, key: &[u8]) -> u64 {
     let hash = Sha256::new_with_prefix("modelward/key\0")
         .chain_update(model)
@@ -169,7 +170,7 @@ pub fn point_of_key(model: &str, key: &[u8]) -> u64 {
 // === impl Split ===
 
 impl<T> Split<T> {
-    /// Lays out entries of (name, weight, entry). A single entry takes everything, whatever its weight.
+    /// Lays out entries of (name, weight, entry). A single entry gets all requests, regardless of its weight.
     pub fn new(mut entries: Vec<(String, u32, T)>) -> Self {
         entries.sort_by(|a, b| a.0.cmp(&b.0));
         let only = entries.len() == 1;
@@ -182,12 +183,12 @@ impl<T> Split<T> {
         Self { ends, total }
     }
 
-    /// The entry that this point falls into; `None` only where there is no weight at all.
+    /// The entry in which this point falls, or `None` if all weights are 0.
     pub fn pick(&self, point: u64) -> Option<&T> {
         if let [(_, only)] = self.ends.as_slice() {
             return Some(only);
         }
-        // The high half of the product: the point scaled to 0..total, without the bias of a remainder.
+        // The high half of the product is the point scaled to 0..total, without the bias of a remainder.
         let scaled = ((u128::from(point) * u128::from(self.total)) >> 64) as u64;
         self.ends
             .iter()
@@ -195,7 +196,7 @@ impl<T> Split<T> {
             .map(|(_, entry)| entry)
     }
 
-    /// Whether every request goes to the one entry.
+    /// Whether there is only one entry.
     pub fn is_single(&self) -> bool {
         self.ends.len() == 1
     }
@@ -224,7 +225,7 @@ mod tests {
         let read = |expected: &Digest| read_routes(file.path(), Some("heart"), Some(expected));
         let digest = modelward_model::sha256(text.as_bytes());
         assert_eq!(read(&digest).unwrap().1, digest);
-        // The same routes with one blank more.
+        // The same routes with one more space.
         std::fs::write(file.path(), format!("{text} ")).unwrap();
         let error = read(&digest).unwrap_err().to_string();
         assert!(error.contains(&digest.to_string()), "{error}");

@@ -1,4 +1,4 @@
-//! From settings to an exit code.
+//! Runs the server with the settings and returns an exit code.
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -14,10 +14,10 @@ use crate::{
     server::{serve, serve_probes},
 };
 
-/// Exit code of a bundle or of routes that must not be served: starting again gives the same.
+/// Exit code for a bundle or routes that must not be served. A restart does not help.
 const EXIT_VERIFICATION: u8 = 3;
 
-/// Threads that serve connections, and about as many that score large bodies.
+/// Maximum number of threads that serve connections. About as many score large bodies.
 const MAX_THREADS: usize = 16;
 
 /// Why the process ended.
@@ -27,12 +27,12 @@ enum RunError {
     Routes(#[from] RoutesError),
     #[error(transparent)]
     Key(#[from] KeyError),
-    #[error("failed to make a client of the ledger at {url}")]
+    #[error("failed to create a client for the ledger at {url}")]
     Ledger {
         url: String,
         source: modelward_ledger_client::Error,
     },
-    #[error("failed to listen at {addr}; set MODELWARD_ADDR to an address of this machine that is free")]
+    #[error("failed to listen at {addr}; set MODELWARD_ADDR to a free address of this machine")]
     Listen { addr: SocketAddr, source: io::Error },
     #[error("failed to start")]
     Start(#[source] io::Error),
@@ -40,11 +40,11 @@ enum RunError {
     Verification(#[from] VerificationError),
 }
 
-/// Runs until SIGTERM. The exit code is 3 where a bundle or the routes failed verification and 1 for any other error; the reason is
-/// in the log and in the termination message.
+/// Runs until SIGTERM. The exit code is 3 if a bundle or the routes failed verification and 1 for any other error. The
+/// reason is in the log and in the termination message.
 pub fn run(args: &Args) -> ExitCode {
     start_log(args.log_format);
-    // Each thread keeps some memory of its own, so a large machine must not mean many of them.
+    // Each thread has some memory, so the number of threads is limited on a large machine.
     let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.min(MAX_THREADS))
@@ -115,14 +115,14 @@ async fn run_until_stopped(args: &Args) -> Result<(), RunError> {
         let listen = |source| RunError::Listen { addr, source };
         let listener = std::net::TcpListener::bind(addr).map_err(listen)?;
         serve_probes(Arc::clone(&app), listener).map_err(listen)?;
-        tracing::info!(%addr, "probes and metrics are at {addr} too");
+        tracing::info!(%addr, "probes and metrics are also served at {addr}");
     }
     let flush = Duration::from_secs(args.flush_seconds.max(1));
     serve(app, loader, listener, flush, termination.asked()).await?;
     Ok(())
 }
 
-/// Leaves the reason for the kubelet. Only where the file exists: outside of a Pod there is none to write.
+/// Writes the reason to the termination message for the kubelet. The file exists only in a Pod.
 fn write_termination(path: &Path, reason: &str) {
     let written = std::fs::OpenOptions::new()
         .write(true)

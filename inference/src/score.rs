@@ -1,11 +1,11 @@
-//! The rows of one request, scored and counted: what every protocol does between reading rows and writing an answer.
+//! Scores and counts the rows of one request: what every protocol does between reading rows and writing an answer.
 //!
 //! ```text
 //! pick ─► Scoring ─ push, row by row: warnings, score, sealed id ─► finish: entities checked, rows counted ─► answer
 //! ```
 //!
-//! A protocol reads its rows, hands each to [`Scoring::push`] and writes what comes back. Nothing here knows how a row was
-//! written or how a refusal is.
+//! A protocol reads its rows, passes each to [`Scoring::push`] and writes the results. This module does not know the
+//! formats of rows and refusals.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,26 +19,26 @@ use crate::{
     serving::{Call, LoadedRoute, Serving},
 };
 
-/// Warnings that are described for one row.
+/// Maximum number of warnings that are described for one row.
 pub const MAX_ROW_WARNINGS: usize = 20;
 
-/// Names that a client sent are given back up to this many characters.
+/// Maximum number of characters of a client's name that an answer repeats.
 const MAX_NAME: usize = 200;
 
-/// Who asks, and whose rows they are.
+/// The call, and the origin of its rows.
 #[derive(Debug)]
 pub struct Caller {
-    /// The request beside its body.
+    /// The request without its body.
     pub call: Call,
-    /// Whose rows it brings.
+    /// The origin of its rows.
     pub origin: Origin,
 }
 
-/// The rows of one request, as one version scores them.
+/// The rows of one request, scored by one version.
 #[derive(Debug)]
 pub struct Scoring<'a> {
     route: &'a LoadedRoute,
-    /// Nothing for a shadow, whose scores no client sees.
+    /// `None` for a shadow, whose scores no client sees.
     answering: Option<Answering<'a>>,
     rows: Vec<ScoredRow>,
     warnings: Warnings,
@@ -51,39 +51,39 @@ struct Answering<'a> {
     caller: &'a Caller,
 }
 
-/// A row with what it was scored.
+/// A row and its score.
 #[derive(Debug)]
 pub struct ScoredRow {
     row: Row,
     /// Probability of class 1.
     pub probability: f64,
-    /// 1 where the probability is at or over the threshold, else 0.
+    /// 1 if the probability is at least the threshold, else 0.
     pub class: u8,
 }
 
-/// What is answered for one row.
+/// The answer for one row.
 #[derive(Debug)]
 pub struct RowAnswer {
-    /// 1 where the probability is at or over the threshold, else 0.
+    /// 1 if the probability is at least the threshold, else 0.
     pub class: u8,
     /// Probability of class 1.
     pub probability: f64,
-    /// Joins a label to this answer later; empty for a shadow.
+    /// The id for labels of this answer. Empty for a shadow.
     pub prediction_id: String,
     /// Warnings that are described.
     pub notices: Vec<Notice>,
-    /// Warnings of the row that are counted only.
+    /// Number of warnings of the row that are counted but not described.
     pub omitted: usize,
 }
 
-/// A warning in words.
+/// A described warning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
-    /// The feature that is meant.
+    /// The feature.
     pub feature: String,
     /// `OutOfRange` or `UnknownCategory`.
     pub kind: &'static str,
-    /// One sentence for people.
+    /// One sentence for users.
     pub message: String,
 }
 
@@ -92,7 +92,7 @@ pub struct Notice {
 pub struct Finished {
     /// Its rows, in order.
     pub rows: Vec<ScoredRow>,
-    /// Warnings that were not described.
+    /// Number of warnings that were not described.
     pub omitted: usize,
 }
 
@@ -101,7 +101,7 @@ pub struct Finished {
 pub struct Fault {
     /// Its index in the request, from 0.
     pub row: usize,
-    /// The feature, where one is at fault.
+    /// The feature, if the error is about one.
     pub feature: Option<String>,
     /// What was found and what was expected.
     pub message: String,
@@ -113,12 +113,12 @@ pub enum Refusal {
     /// All weights are 0.
     #[error("no version accepts this request")]
     NoVersion,
-    /// The version that the client asked for does not answer.
-    #[error("model {model:?} has no version {asked:?} that answers; it has {}", known.join(", "))]
+    /// The requested version does not serve.
+    #[error("model {model:?} has no serving version {asked:?}; it has {}", known.join(", "))]
     UnknownVersion {
         /// Name of the model.
         model: String,
-        /// The name that was asked for, cut.
+        /// The requested name, truncated.
         asked: String,
         /// The versions that answer.
         known: Vec<String>,
@@ -128,30 +128,30 @@ pub enum Refusal {
     Rows {
         /// The first [`MAX_DETAILS`] errors, at least one.
         faults: Vec<Fault>,
-        /// How many there are in all.
+        /// The number of all errors.
         total: usize,
     },
-    /// The entities do not fit the rows.
+    /// The entities do not match the rows.
     #[error("{0}")]
     Entities(String),
 }
 
-/// Counts the warnings of a request, and says which of them are described.
+/// Counts the warnings of a request and decides which of them are described.
 #[derive(Debug)]
 struct Warnings {
     described: usize,
     most: usize,
     total: usize,
-    /// By feature and by place in [`WARNING_KINDS`]; empty while there is no warning.
+    /// By feature and by index in [`WARNING_KINDS`]. Empty while there is no warning.
     counts: Vec<[u64; 2]>,
 }
 
-/// Collects the errors of many rows, bounded.
+/// Collects the errors of many rows, up to a limit.
 #[derive(Debug, Default)]
 struct RowErrors {
     /// The first [`MAX_DETAILS`].
     faults: Vec<Fault>,
-    /// All of them.
+    /// The number of all errors.
     total: usize,
     /// Rows with a wrong type, by feature of the model.
     wrong_types: BTreeMap<String, u64>,
@@ -159,7 +159,7 @@ struct RowErrors {
     unreadable: u64,
 }
 
-/// The Live route that answers a call: the version asked for, or the one that the call falls to.
+/// The Live route that answers a call: the requested version, or the one in which the point of the call falls.
 pub fn pick<'s>(
     serving: &'s Serving,
     version: Option<&str>,
@@ -184,7 +184,7 @@ pub fn find_version<'s>(serving: &'s Serving, name: &str) -> Result<&'s Arc<Load
     })
 }
 
-/// The place of a warning's kind in [`WARNING_KINDS`].
+/// The index of a warning's kind in [`WARNING_KINDS`].
 fn kind_of(warning: &Warning) -> usize {
     match warning {
         Warning::OutOfRange { .. } => 0,
@@ -195,7 +195,7 @@ fn kind_of(warning: &Warning) -> usize {
 // === impl Scoring ===
 
 impl<'a> Scoring<'a> {
-    /// Rows that are answered, with the first `described` of their warnings in words.
+    /// Scoring for rows that are answered. The first `described` warnings are described.
     pub fn answering(
         route: &'a LoadedRoute,
         signer: &'a Signer,
@@ -205,7 +205,7 @@ impl<'a> Scoring<'a> {
         Self::new(route, Some(Answering { signer, caller }), described)
     }
 
-    /// Rows that another version answers; only counts remain.
+    /// Scoring for rows that another version answers. Only the counts are kept.
     pub fn shadowing(route: &'a LoadedRoute) -> Self {
         Self::new(route, None, 0)
     }
@@ -225,13 +225,13 @@ impl<'a> Scoring<'a> {
         self.route
     }
 
-    /// Makes room for so many rows.
+    /// Allocates memory for this many rows.
     pub fn reserve(&mut self, rows: usize) {
         self.rows.reserve_exact(rows);
     }
 
-    /// Scores what the schema made of a row. Nothing is scored once any row of the request was bad: the others are read for
-    /// their errors only.
+    /// Scores a row that was read with the schema. After the first bad row of a request nothing is scored; further rows
+    /// are read only for their errors.
     #[inline]
     pub fn push(&mut self, at: usize, read: Result<(Row, Vec<Warning>), Vec<RowError>>) -> Option<RowAnswer> {
         let (row, warnings) = match read {
@@ -262,15 +262,15 @@ impl<'a> Scoring<'a> {
         })
     }
 
-    /// Notes the one error of a row that the schema does not see.
+    /// Records an error of a row that the schema does not check.
     pub fn refuse(&mut self, at: usize, feature: Option<&str>, message: impl FnOnce() -> String) {
         self.errors.unreadable += 1;
         self.errors.push(at, feature, message);
     }
 
-    /// Ends a request: its entities are checked and its rows counted. Call it before the answer is sent.
+    /// Finishes a request: checks its entities and counts its rows. Call it before the answer is sent.
     ///
-    /// A refused request has counted what its rows were refused for and nothing else.
+    /// For a refused request, only the reasons of the refused rows are counted.
     pub fn finish(self, metrics: &Metrics) -> Result<Finished, Refusal> {
         let Self {
             route,
@@ -326,7 +326,7 @@ impl ScoredRow {
 // === impl Warnings ===
 
 impl Warnings {
-    /// None yet; the first `most` will be described.
+    /// No warnings yet. The first `most` will be described.
     fn new(most: usize) -> Self {
         Self {
             described: 0,
@@ -384,7 +384,7 @@ impl Warnings {
         }
     }
 
-    /// Counts those of an answer that it does not describe.
+    /// Counts the warnings that an answer does not describe.
     fn count_omitted(&self, metrics: &Metrics) {
         let omitted = self.omitted();
         if omitted > 0 {

@@ -1,9 +1,9 @@
-//! Connections: accepting them, and ending without losing a request.
+//! Accepts connections, and ends without losing a request.
 //!
 //! ```text
-//! SIGTERM ─► /readyz 503, answers say `Connection: close`, everything is still taken ── drain seconds ─►
+//! SIGTERM ─► /readyz 503, answers say `Connection: close`, requests are still accepted ── drain seconds ─►
 //!         ─► no new connections, idle ones closed, requests in flight finish ── at most 20 s ─►
-//!         ─► the last counts to the ledger ── at most 8 s ─► end
+//!         ─► the last counts are sent to the ledger ── at most 8 s ─► end
 //! ```
 
 use std::{
@@ -38,30 +38,31 @@ use crate::{
     loader::{Loader, VerificationError},
 };
 
-/// How long a connection that never had a request may still bring one when the process ends.
+/// When the process ends, how long a connection that never had a request may still send one.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// The ledger has this long to take the last counts.
+/// Time limit for sending the last counts to the ledger.
 const LAST_COUNTS: Duration = Duration::from_secs(8);
 
-/// Bytes of a request's head. hyper reads into a buffer of this size, for bodies too.
+/// Maximum bytes of a request header. hyper uses a buffer of this size, also for bodies.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Connections of the port of probes, which only the kubelet and Prometheus use.
+/// Maximum number of connections of the probe port, which only the kubelet and Prometheus use.
 const PROBE_CONNECTIONS: usize = 64;
 
-/// A connection of the port of probes without a request is closed after this.
+/// Time after which an idle connection of the probe port is closed.
 const PROBE_IDLE: Duration = Duration::from_mins(1);
 
-/// Where nearly all connections are taken, one without a request is closed after this.
+/// Time after which an idle connection is closed if nearly all connections are in use.
 const CROWDED_IDLE: Duration = Duration::from_secs(5);
 
-/// How often a connection is looked at for what takes too long.
+/// How often a connection is checked for time limits.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves until `stop` is done and everything in flight is answered.
 ///
-/// Answers from the start; predictions once the bundles are loaded. Reports what was counted to the ledger each `flush`. An error is a bundle that must not be served.
+/// Answers probes from the start, and predictions once the bundles are loaded. Sends the counts to the ledger every
+/// `flush`. An error means that a bundle must not be served.
 pub async fn serve(
     app: Arc<App>,
     loader: Loader,
@@ -85,7 +86,7 @@ pub async fn serve(
         failed = load => return failed,
     }
     app.drain();
-    // No request was ever sent here before it was ready.
+    // A process that was never ready has not received requests.
     let drain = if app.serving().is_some() {
         app.limits.drain
     } else {
@@ -93,7 +94,7 @@ pub async fn serve(
     };
     tracing::info!(
         seconds = drain.as_secs(),
-        "draining: unready, and still answering for {} s",
+        "draining: unready, but still answering for {} s",
         drain.as_secs()
     );
     sleep(drain).await;
@@ -113,7 +114,7 @@ pub async fn serve(
             "{left} connections were cut after {} s",
             app.limits.grace.as_secs()
         );
-        // What they would still be answered is counted already; nothing is answered after the last counts.
+        // Their rows are counted already, and nothing is answered after the last counts.
         server.cut.cancel();
         server.connections.wait().await;
     }
@@ -128,8 +129,8 @@ pub async fn serve(
     Ok(())
 }
 
-/// Serves probes and metrics from a thread of its own until the process ends, so that they are answered however busy the
-/// others are.
+/// Serves probes and metrics on a separate thread until the process ends, so that they are answered even if all other
+/// threads are busy.
 pub fn serve_probes(app: Arc<App>, listener: std::net::TcpListener) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -160,14 +161,14 @@ struct Server {
     app: Arc<App>,
     router: Router,
     limits: Limits,
-    /// One for each connection that may still come.
+    /// One permit for each further connection.
     places: Arc<Semaphore>,
     connections: TaskTracker,
     /// No connection is accepted any more.
     no_more: CancellationToken,
     /// Connections end as soon as they are idle.
     closing: CancellationToken,
-    /// Connections end as they are.
+    /// Connections end immediately.
     cut: CancellationToken,
 }
 
@@ -209,7 +210,7 @@ impl Server {
                 Err(error) => pause_after(&error).await,
             }
         }
-        // What the kernel has accepted already would be reset with the listener.
+        // Connections that the kernel has already accepted would be reset with the listener.
         while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
             let server = self.clone();
             self.connections
@@ -226,7 +227,7 @@ impl Server {
     }
 
     async fn connection(self, stream: TcpStream) {
-        // Answers are small: waiting for more to send would only delay them. A failure costs time, not correctness.
+        // Answers are small, and waiting for more data would only delay them. A failure costs time, not correctness.
         let _ = stream.set_nodelay(true);
         let gauge = &self.app.metrics.connections;
         gauge.inc();
@@ -254,7 +255,7 @@ impl Server {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .max_buf_size(MAX_HEAD)
-            // It runs while a connection is idle too; heads have a shorter time, see `Activity::is_overdue`.
+            // This timeout also runs while a connection is idle. Headers have a shorter one, see `Activity::is_overdue`.
             .header_read_timeout(self.limits.idle)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
@@ -266,7 +267,7 @@ impl Server {
                 () = self.closing.cancelled() => break None,
                 _ = look.tick() => {
                     if activity.is_overdue(&self.limits) {
-                        // Dropped as it is: what has not come in time will not read an answer either.
+                        // The connection is dropped: a client that is this slow will not read an answer either.
                         gauge.dec();
                         return;
                     }
@@ -286,7 +287,7 @@ impl Server {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-            // Its first request may be on the way; the answer to it closes the connection.
+            // Its first request may be on its way. The answer to it closes the connection.
             None => match timeout(FIRST_REQUEST, connection.as_mut()).await {
                 Ok(ended) => ended,
                 Err(_) if begun.load(Ordering::Relaxed) => connection.await,
@@ -294,7 +295,7 @@ impl Server {
             },
         };
         if let Err(error) = ended {
-            // Clients that go away or send what is no HTTP are not this program's concern.
+            // Clients that disconnect or do not send HTTP are not an error of this program.
             tracing::debug!(%error, "a connection ended with an error");
         }
         gauge.dec();
@@ -302,13 +303,13 @@ impl Server {
 }
 
 impl Server {
-    /// Whether nearly all connections are taken.
+    /// Whether nearly all connections are in use.
     fn is_crowded(&self) -> bool {
         self.places.available_permits() < self.limits.max_connections.div_ceil(8)
     }
 }
 
-/// What a connection does now, and since when.
+/// What a connection is doing, and since when.
 #[derive(Debug)]
 struct Activity {
     start: Instant,
@@ -322,15 +323,15 @@ struct Activity {
 enum Phase {
     /// Nothing.
     Idle,
-    /// The first bytes of a request have come.
+    /// The first bytes of a request have arrived.
     Head,
-    /// The request is received and worked on; both have bounds of their own.
+    /// The request is being received or processed. Both have their own limits.
     Work,
-    /// The answer is written.
+    /// The answer is being written.
     Answer,
 }
 
-/// A stream that notes what its connection does.
+/// A stream that records what its connection is doing.
 struct Watched {
     stream: TcpStream,
     activity: Arc<Activity>,
@@ -362,7 +363,7 @@ impl Activity {
         self.start.elapsed().saturating_sub(since)
     }
 
-    /// Whether the client takes too long to send a head or to read an answer.
+    /// Whether the client takes too long to send a header or to read an answer.
     fn is_overdue(&self, limits: &Limits) -> bool {
         self.is_in(Phase::Head) && self.elapsed() > limits.head
             || self.is_in(Phase::Answer) && self.elapsed() > limits.write
@@ -408,7 +409,7 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes when everything that it had for this stream is written.
+        // hyper flushes after it has written everything for this stream.
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         if flushed.is_ready() && self.activity.is_in(Phase::Answer) {
             self.activity.enter(Phase::Idle);
@@ -421,7 +422,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-/// A failure of one connection is over; one of the system (no more files) needs a moment.
+/// Pauses after an error of the system, such as too many open files. An error of one connection needs no pause.
 async fn pause_after(error: &std::io::Error) {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(

@@ -1,4 +1,4 @@
-//! What answers: verified bundles behind the routes, and what one request does with them.
+//! The routes with their verified bundles, and what a request does with them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,14 +27,14 @@ pub struct LoadedRoute {
     pub route: Route,
     /// The verified, warmed-up bundle.
     pub bundle: Arc<Bundle>,
-    /// Probability from which the class is 1: the route's, which may differ from the bundle's.
+    /// Probability from which the class is 1. It is the threshold of the route, which may differ from the bundle's.
     pub threshold: f64,
-    /// Where each feature is in the schema.
+    /// The index of each feature in the schema.
     pub positions: HashMap<String, usize>,
     /// Bounds of a request.
     pub bounds: Bounds,
     route_prefix: [u8; 8],
-    /// What counts its rows, where its bundle says how.
+    /// Counts its rows, if its bundle has a usable reference.
     counts: Option<Arc<RouteCounts>>,
     /// Predictions of class 0 and 1.
     counters: [Counter; 2],
@@ -51,19 +51,19 @@ pub struct Serving {
     pub signer: Signer,
 }
 
-/// What a request is, beside its body.
+/// A request without its body.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     /// When it was received, milliseconds since 1970.
     pub time_ms: u64,
-    /// Where it falls when requests are split.
+    /// Its point when requests are split.
     pub point: u64,
 }
 
 // === impl LoadedRoute ===
 
 impl LoadedRoute {
-    /// A route over its bundle.
+    /// A route with its bundle.
     pub fn new(
         route: Route,
         bundle: Arc<Bundle>,
@@ -150,7 +150,8 @@ impl LoadedRoute {
         }
     }
 
-    /// Counts rows that were refused for a reason other than the type of a value; a body that cannot be read is one.
+    /// Counts rows that were refused for a reason other than the type of a value. A body that cannot be read counts as
+    /// one row.
     pub fn count_refused(&self, metrics: &Metrics, call: Call, origin: &Origin, rows: u64) {
         if let Some(counts) = &self.counts
             && !origin.synthetic
@@ -188,7 +189,7 @@ impl Serving {
         self.live.iter().find(|route| route.route.version == name)
     }
 
-    /// A call that was received now. `key` holds a caller to one version while the weights stay.
+    /// A call that was received now. Calls with the same `key` go to the same version while the weights do not change.
     pub fn call(&self, key: Option<&[u8]>) -> Call {
         let time_ms = SystemTime::UNIX_EPOCH
             .elapsed()

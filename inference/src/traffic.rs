@@ -1,4 +1,4 @@
-//! Telling load that no person made from traffic, by a key that only those have who may say so.
+//! Distinguishes synthetic load from real traffic by a key that only authorized clients have.
 
 use std::{fs, io, path::PathBuf};
 
@@ -22,7 +22,7 @@ pub struct TrafficKey {
     key: ArcSwapOption<Hidden>,
 }
 
-/// A hash of the key that says nothing of it.
+/// A hash that does not reveal the key.
 #[derive(PartialEq, Eq)]
 struct Hidden {
     salt: [u8; 32],
@@ -32,7 +32,7 @@ struct Hidden {
 // === impl TrafficKey ===
 
 impl TrafficKey {
-    /// The key in this file, if there is one. It may come, change or go later.
+    /// The key in this file, if it exists. The file may appear, change or disappear later.
     pub fn new(file: PathBuf) -> Self {
         let key = Self {
             file: Some(file),
@@ -53,7 +53,7 @@ impl TrafficKey {
                     tracing::warn!(%error, "failed to read the key of synthetic load {}", file.display());
                 }
                 if gone && self.key.swap(None).is_some() {
-                    tracing::warn!("the key of synthetic load {} is gone", file.display());
+                    tracing::warn!("the key of synthetic load {} was removed", file.display());
                 }
                 return;
             }
@@ -74,7 +74,7 @@ impl TrafficKey {
         }
     }
 
-    /// Whose rows a request with these headers brings.
+    /// The origin of the rows of a request with these headers.
     pub fn origin(&self, headers: &HeaderMap, counting: &Counting) -> Result<Origin, Problem> {
         let synthetic = self.is_synthetic(headers)?;
         let entities = counting.entities(
@@ -93,7 +93,7 @@ impl TrafficKey {
                 return Err(Problem::new(
                     StatusCode::BAD_REQUEST,
                     format!(
-                        "the header {TRAFFIC_KEY_HEADER} is there without {TRAFFIC_HEADER}: {SYNTHETIC_TRAFFIC}; send both \
+                        "header {TRAFFIC_KEY_HEADER} was sent without {TRAFFIC_HEADER}: {SYNTHETIC_TRAFFIC}; send both \
                          for synthetic load, neither for other requests"
                     ),
                 ));
@@ -108,7 +108,7 @@ impl TrafficKey {
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,
                 format!(
-                    "the header {TRAFFIC_HEADER} is {found:?}; its only value is {SYNTHETIC_TRAFFIC}, once, leave it out for \
+                    "the header {TRAFFIC_HEADER} is {found:?}; send it once with the value {SYNTHETIC_TRAFFIC}, or omit it for \
                      other requests"
                 ),
             ));
@@ -117,7 +117,7 @@ impl TrafficKey {
         let key = self.key.load();
         let Some(key) = key.as_deref() else {
             return forbidden(format!(
-                "this server has no key of synthetic load, so it takes none with {TRAFFIC_HEADER}: {SYNTHETIC_TRAFFIC}; the \
+                "this server has no key of synthetic load, so it rejects {TRAFFIC_HEADER}: {SYNTHETIC_TRAFFIC}; the \
                  key is traffic.key in the model's Secret"
             ));
         };
@@ -146,7 +146,7 @@ impl Hidden {
         }
     }
 
-    /// Whether this is the key. The time it takes says nothing: hashes are compared, over all of their bytes.
+    /// Whether this is the key. The comparison takes constant time: it compares all bytes of the hashes.
     fn is(&self, key: &[u8]) -> bool {
         let other = hash(&self.salt, key);
         let difference = self.hash.iter().zip(&other).fold(0, |sum, (a, b)| sum | (a ^ b));

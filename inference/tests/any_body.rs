@@ -1,4 +1,4 @@
-//! No body makes a path answer 5xx, or anything but JSON with a sentence.
+//! No body makes a path answer with 5xx, or with anything other than JSON with a message.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -90,7 +90,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Requests that are nearly right: tensors with one part replaced by anything.
+/// Nearly valid requests: tensors with one part replaced by anything.
 fn nearly_infer() -> impl Strategy<Value = Value> {
     let datatypes = &[
         "BOOL", "INT8", "INT64", "UINT64", "FP32", "FP64", "BYTES", "FP16", "x",

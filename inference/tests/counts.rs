@@ -1,4 +1,4 @@
-//! What is answered is counted, and what is counted arrives: the real program, killed, ended and left without its ledger.
+//! Answered rows are counted, and counts arrive at the ledger: with the real program, killed, terminated and without its ledger.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -23,7 +23,7 @@ use modelward_profile::Envelope;
 use modelward_wire::{Digest, RouteMode};
 use serde_json::{Value, json};
 
-/// A ledger that offers a bundle with a reference, and settings of a program that serves it.
+/// A ledger with a bundle that has a reference, and settings of a program that serves it.
 struct Setting {
     files: FileServer,
     dir: tempfile::TempDir,
@@ -44,7 +44,7 @@ async fn setting(window_seconds: u32) -> Setting {
 }
 
 impl Setting {
-    /// Starts the program, which flushes each second; it is ready.
+    /// Starts the program, which flushes every second, and waits until it is ready.
     async fn start(self, drain_seconds: u64) -> (FileServer, Program) {
         let program = start_with(
             self.dir,
@@ -57,7 +57,7 @@ impl Setting {
     }
 }
 
-/// Asks over one connection until `stop` or until the server is gone; how many were answered.
+/// Sends requests over one connection until `stop` or until the server ends. Returns how many were answered.
 async fn ask(addr: String, body: Vec<u8>, stop: Arc<AtomicBool>, answered: Arc<AtomicUsize>) -> bool {
     let mut client = Client::connect(&addr).await.unwrap();
     while !stop.load(Ordering::SeqCst) {
@@ -144,7 +144,7 @@ async fn what_is_counted_equals_what_is_answered_and_sigterm_closes_it() {
         .await
         .unwrap();
     assert_eq!(answer.status, 200);
-    // Refused: no row of it is answered, and its wrong type is counted.
+    // A refused request: none of its rows is answered, and its wrong type is counted.
     let bad = json!([{"age": 63}, {"age": "old"}]).to_string();
     assert_eq!(
         client
@@ -154,7 +154,7 @@ async fn what_is_counted_equals_what_is_answered_and_sigterm_closes_it() {
             .status,
         422
     );
-    // Two rows with other errors, one of which has a wrong type too, and five bodies from which no row can be read.
+    // Two rows with other errors, one of them also with a wrong type, and five bodies from which no row can be read.
     let unknown = json!([{"age": 63}, {"age": 63, "agee": 1}, {"age": "old", "agee": 1}]).to_string();
     for body in [unknown.as_str(), "{\"age\": 63", "[]", "7"] {
         let refused = client
@@ -187,7 +187,7 @@ async fn what_is_counted_equals_what_is_answered_and_sigterm_closes_it() {
     assert_eq!((age.present(), age.type_errors), (Some(rows), 2));
     assert_eq!(sum.counts.refused, 2 + 5);
     assert_eq!((chol.present(), chol.missing), (Some(2 * third), third + 2));
-    // A category that training never saw, and a value above its greatest.
+    // A category that is not in the training data, and a value above its maximum.
     assert_eq!(
         (thal.values.last(), chol.values.last()),
         (Some(&third), Some(&third))
@@ -205,7 +205,7 @@ async fn a_killed_process_loses_nothing_that_was_answered() {
     let mut answered_in_all = 0;
     let mut in_flight = 0;
     for round in 0..3 {
-        // The last life is to see that the ledger was away for a whole one does no harm.
+        // The last run checks that a whole run without the ledger does no harm.
         files.state.away_for_counts.store(round == 1, Ordering::SeqCst);
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let clients: Vec<_> = (0..4)
@@ -220,7 +220,7 @@ async fn a_killed_process_loses_nothing_that_was_answered() {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(1_300)).await;
-        // SIGKILL, in the middle of it.
+        // SIGKILL while it answers.
         program.child.kill().unwrap();
         program.child.wait().unwrap();
         for client in clients {
@@ -297,7 +297,7 @@ async fn without_the_ledger_requests_go_on_state_is_bounded_and_all_of_it_comes_
     }
     assert_eq!(metric(&program, "counts_unsent_windows").await, 1.0);
     assert_eq!(metric(&program, "counts_durable").await, 1.0);
-    // This window's file and the next one's, however long it takes.
+    // Waits for the files of this window and of the next one.
     assert_eq!(counts_files(&program), 2);
     files.state.away_for_counts.store(false, Ordering::SeqCst);
     until("counts", || {
@@ -311,7 +311,7 @@ async fn without_the_ledger_requests_go_on_state_is_bounded_and_all_of_it_comes_
     }
     assert!(metric(&program, "counts_last_flush_timestamp_seconds").await > 1.0e9);
     assert_eq!(metric(&program, "counting").await, 1.0);
-    // One line each way, not one a second.
+    // One line for each change, not one per second.
     assert_eq!(
         program.log().matches("counts wait for the ledger").count(),
         1,
@@ -363,7 +363,7 @@ async fn a_total_that_is_refused_takes_no_other_with_it() {
             .send("POST", "/predict", &[], row().to_string().as_bytes())
             .await
             .unwrap();
-        // When the request was received, as its id says: the window that it is counted in.
+        // The window is that of the time at which the request was received, which is in its id.
         let id = answer.json()["predictionId"].as_str().unwrap().to_owned();
         let at = Signer::new(&KEY).open(&id).unwrap().time_ms.cast_signed() / 1000;
         *windows.entry(at - at % 2).or_default() += 1;
@@ -398,7 +398,7 @@ async fn a_total_that_is_refused_takes_no_other_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_takes_no_files_leaves_counts_in_memory_and_says_so() {
     let setting = setting(3600).await;
-    // In the place of the directory.
+    // A file instead of the directory.
     fs::write(setting.dir.path().join("cache/counts"), "").unwrap();
     let (files, mut program) = setting.start(0).await;
     let mut client = Client::connect(&program.addr).await.unwrap();
@@ -463,7 +463,7 @@ async fn synthetic_load_and_repeated_entities_are_counted_aside() {
         ("/predict", &rows, &synthetic[..], 200),
         (infer, &tensors, &synthetic[..], 200),
         ("/predict", &rows, &[("modelward-entity", "anna, bob,")], 200),
-        // Bob came before, and a row without an entity is only itself.
+        // Bob was counted before, and a row without an entity is always new.
         (infer, &tensors, &[("modelward-entity", "bob,")], 200),
         (
             "/predict",
@@ -540,7 +540,7 @@ async fn synthetic_load_is_refused_in_words_where_the_server_has_no_key() {
             .unwrap()
             .contains("has no key of synthetic load")
     );
-    // The Secret got it later.
+    // The key was added to the Secret later.
     fs::write(program.dir.path().join("traffic.key"), TRAFFIC_KEY).unwrap();
     let end = Instant::now() + Duration::from_secs(20);
     while client
@@ -613,7 +613,7 @@ async fn labels_are_kept_by_the_ledger_before_they_are_acknowledged() {
     for (body, word) in [
         (
             json!({"predictionId": forged, "actual": 1}),
-            "not made by this model",
+            "not created by this model",
         ),
         (
             json!({"predictionId": "abc", "actual": 1}),
@@ -621,14 +621,14 @@ async fn labels_are_kept_by_the_ledger_before_they_are_acknowledged() {
         ),
         (
             json!({"predictionId": 7, "actual": 1}),
-            "\"predictionId\" must be the text",
+            "\"predictionId\" must be the string",
         ),
         (json!({"predictionId": id, "actual": 2}), "\"actual\" is 2"),
         (
             json!({"predictionId": id, "actual": "1"}),
             "\"actual\" must be 0 or 1, found a text",
         ),
-        (json!({"predictionId": id}), "\"actual\" is not there"),
+        (json!({"predictionId": id}), "\"actual\" is missing"),
         (
             json!({"predictionId": id, "actual": 1, "label": 1}),
             "unknown field \"label\"",

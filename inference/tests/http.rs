@@ -1,4 +1,4 @@
-//! The paths, asked as a client asks them, over a real bundle.
+//! Requests to the paths, as from a client, with a real bundle.
 
 #![expect(
     clippy::unwrap_used,
@@ -225,7 +225,7 @@ async fn what_is_no_row_is_refused_with_a_sentence() {
         (
             "{\"age\":1,\"age\":2}",
             422,
-            "\"age\" is there twice, send each feature once",
+            "\"age\" is there twice; send each feature once",
         ),
         (
             "{\"age\":1e39}",
@@ -527,7 +527,7 @@ async fn binary_tensors_come_and_go() {
         (
             [headers[0]],
             [body.as_slice(), b"!"].concat(),
-            "1 bytes behind the JSON",
+            "1 bytes after the JSON",
         ),
         ([headers[0]], body[..body.len() - 1].to_vec(), "9 bytes are left"),
     ] {
@@ -562,7 +562,7 @@ async fn tensors_that_cannot_be_read_are_refused_with_400_and_a_sentence() {
         (without_inputs.to_string(), "the request has no \"inputs\""),
         (
             with("/inputs", json!([])),
-            "\"inputs\" is empty; send one tensor a feature",
+            "\"inputs\" is empty; send one tensor for each feature",
         ),
         (
             with("/inputs/0/name", json!("aeg")),
@@ -613,7 +613,7 @@ async fn tensors_that_cannot_be_read_are_refused_with_400_and_a_sentence() {
                 "/inputs/0",
                 json!({"name": "age", "datatype": "FP64", "shape": [1], "data": [1]}),
             ),
-            "input \"chol\" has 2 rows, an input before it has another number",
+            "input \"chol\" has 2 rows, an earlier input has another number of rows",
         ),
         (twice.to_string(), "input \"age\" is there twice"),
         (

@@ -1,5 +1,5 @@
-//! No request within the documented limits ends a Pod of 512 MiB: the real program, its peak of resident memory, and what
-//! keeps answering while clients do their worst.
+//! No request within the documented limits ends a Pod with 512 MiB: the real program, its peak resident memory, and which paths
+//! still answer under abusive clients.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -31,10 +31,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// What a Pod has unless its version says otherwise.
+/// The default memory of a Pod.
 const LIMIT: u64 = 512 << 20;
 
-/// A free text that training took for a category: the longest words, and the most of them.
+/// A free text that training accepted as a category: the maximum number of categories with the maximum length.
 fn write_text_bundle(dir: &std::path::Path) -> Digest {
     let comments: Vec<String> = (0..256)
         .map(|i| format!("comment {i} {}", "of many words ".repeat(8)))
@@ -108,7 +108,7 @@ fn write_text_bundle(dir: &std::path::Path) -> Digest {
         .1
 }
 
-/// A ready program with a port of probes; the second part is that port's address.
+/// A ready program with a probe port. The second part is the address of this port.
 async fn ready(settings: &[(&str, &str)]) -> (Program, String) {
     let dir = tempfile::tempdir().unwrap();
     let fresh = dir.path().join("fresh");
@@ -126,7 +126,7 @@ async fn ready(settings: &[(&str, &str)]) -> (Program, String) {
     (program, probes)
 }
 
-/// The most memory that the process ever had, in bytes.
+/// The peak memory of the process in bytes.
 fn peak(program: &Program) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", program.child.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
@@ -141,7 +141,7 @@ fn check_peak(program: &mut Program, after: &str) {
     assert!(peak < LIMIT, "{} MiB after {after}", peak >> 20);
 }
 
-/// Sends each body on a connection of its own, all at once; the statuses and the length of the longest answer. A
+/// Sends each body on its own connection, all at once. Returns the statuses and the length of the longest answer. A
 /// connection that ended without an answer has the status 0.
 async fn send_all(program: &Program, requests: Vec<(&'static str, Headers, Vec<u8>)>) -> (Vec<u16>, usize) {
     let sent = requests.into_iter().map(|(path, headers, body)| {
@@ -187,7 +187,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Bodies of the most bytes, of the shapes that take the most memory for their size.
+/// Bodies of the maximum size, with the shapes that take the most memory for their size.
 fn largest() -> Vec<(&'static str, Headers, Vec<u8>)> {
     let tensor = r#"{"inputs":[{"name":"comment","datatype":"BYTES","shape":[10000],"data":["#;
     let infer = "/v2/models/heart/infer";
@@ -210,7 +210,7 @@ fn largest() -> Vec<(&'static str, Headers, Vec<u8>)> {
 async fn no_load_within_the_limits_takes_more_memory_than_a_pod_has() {
     let (mut program, probes) = ready(&[]).await;
 
-    // A batch that warns for each of its rows.
+    // A batch with a warning for each of its rows.
     let row = r#"{"age":40,"visits":3,"comment":"never seen before"},"#;
     let unknown = format!("[{}{{}}]", row.repeat(9_999)).into_bytes();
     let asked = unknown.len();
@@ -252,7 +252,7 @@ async fn no_load_within_the_limits_takes_more_memory_than_a_pod_has() {
     sleep(Duration::from_secs(3)).await;
     check_peak(&mut program, "300 answers that are not read");
 
-    // What is busy answers later or not, and is still alive.
+    // The busy program answers later or not at all, and is still alive.
     let (statuses, _) = send_all(&program, largest()).await;
     eprintln!("{statuses:?}");
     let expected = |status: &u16| matches!(status, 0 | 200 | 400 | 408 | 413 | 422 | 503);
@@ -260,7 +260,7 @@ async fn no_load_within_the_limits_takes_more_memory_than_a_pod_has() {
     drop(unread);
     check_peak(&mut program, "fourteen bodies of 16 MiB beside them");
 
-    // Heads that never end, on every connection that there is.
+    // Endless headers on every connection.
     let mut heads = Vec::new();
     for _ in 0..2_000 {
         let mut stream = TcpStream::connect(&program.addr).await.unwrap();
@@ -280,7 +280,7 @@ async fn no_load_within_the_limits_takes_more_memory_than_a_pod_has() {
     assert_eq!(statuses, [200]);
 }
 
-/// Whether the server has closed this connection without another byte, within that time.
+/// Whether the server closes this connection within this time without sending another byte.
 async fn is_closed(stream: &mut TcpStream, within: Duration) -> bool {
     let mut byte = [0; 1];
     matches!(timeout(within, stream.read(&mut byte)).await, Ok(Ok(0) | Err(_)))
@@ -307,7 +307,7 @@ async fn a_slow_head_is_cut_off_within_seconds_and_an_idle_connection_is_not() {
         assert_eq!(idle.send("GET", "/healthz", &[], b"").await.unwrap().status, 200);
         assert!(!is_closed(&mut silent, Duration::from_millis(100)).await);
     }
-    // A head that is too long is refused as soon as it is.
+    // A header that is too long is refused immediately.
     let mut client = Client::connect(&program.addr).await.unwrap();
     let long = "x".repeat(20 << 10);
     let answer = client.send("GET", "/healthz", &[("x-long", &long)], b"").await;

@@ -1,4 +1,4 @@
-//! Equal rows are scored, counted and measured equally, whichever protocol brings them.
+//! Equal rows are scored, counted and measured equally for every protocol.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -15,18 +15,18 @@ use modelward_profile::Counts;
 use modelward_wire::RouteMode;
 use serde_json::{Value, json};
 
-/// What a protocol says of its rows.
+/// The results of a protocol for its rows.
 #[derive(Debug, PartialEq)]
 struct Observed {
     /// Probability bits and class of each row of each answered request.
     answers: Vec<(u64, u64)>,
-    /// Score bits and class that the id of each row seals.
+    /// Score bits and class in the id of each row.
     sealed: Vec<(u64, u8)>,
-    /// Warnings in words.
+    /// Described warnings.
     warnings: Vec<String>,
-    /// What the ledger was sent.
+    /// The counts that were sent to the ledger.
     counts: Counts,
-    /// The lines of `/metrics` that say something of rows.
+    /// The lines of `/metrics` about rows.
     metrics: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ impl Protocol {
     }
 }
 
-/// The rows as one tensor a feature.
+/// The rows as one tensor for each feature.
 fn tensors(rows: &[Value]) -> Value {
     let inputs = [
         ("age", "FP64"),
@@ -155,7 +155,7 @@ async fn observe(protocol: Protocol) -> Observed {
         warnings.extend(protocol.warnings(&answer));
         rows_in_all += rows.len();
     }
-    // A wrong type, and entities that do not fit: neither is answered, and the first one is counted.
+    // A wrong type, and entities that do not match the rows: neither is answered, and the first one is counted.
     let wrong = [json!({"age": 63}), json!({"age": "old"})];
     let refused = protocol.send(&mut client, &wrong, &[]).await;
     assert!(matches!(refused.status, 400 | 422), "{}", refused.json());
@@ -235,13 +235,13 @@ async fn equal_rows_are_scored_counted_and_measured_equally_by_both_protocols() 
     assert_eq!(rows.answers, sealed.collect::<Vec<_>>());
     assert_eq!(rows.warnings.len(), 10, "{:?}", rows.warnings);
     assert_eq!(rows.counts.answered(), Some(49));
-    // Two entities came before.
+    // Two entities were counted before.
     assert_eq!(rows.counts.aside.repeated, 2);
     assert_eq!(rows.counts.features.features[0].type_errors, 1);
     for line in [
         "modelward_inference_batch_rows_count 4",
         "modelward_inference_batch_rows_sum 49.0",
-        // A shadow describes no warning, and no client misses one.
+        // A shadow describes no warnings, so none counts as omitted.
         "modelward_inference_warnings_omitted_total 0",
         r#"modelward_inference_warnings_total{version="heart-2",feature="thal",kind="UnknownCategory"} 5"#,
     ] {

@@ -1,4 +1,4 @@
-//! From nothing to ready and from SIGTERM to the end: the real program as a process, and the loader over real sockets.
+//! Startup and shutdown: the real program as a process, and the loader over real sockets.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -21,7 +21,7 @@ use modelward_inference::{app::App, metrics::Metrics, prediction_id::Signer};
 use modelward_wire::RouteMode;
 use serde_json::json;
 
-/// A program whose ledger offers one bundle; the last part is that bundle's directory.
+/// A program with a ledger that has one bundle. The last part is the directory of the bundle.
 async fn offered() -> (FileServer, tempfile::TempDir, tempfile::TempDir) {
     let files = FileServer::start().await;
     let source = tempfile::tempdir().unwrap();
@@ -36,7 +36,7 @@ async fn offered() -> (FileServer, tempfile::TempDir, tempfile::TempDir) {
     (files, settings, source)
 }
 
-/// A program whose bundle is cached, so that it needs no ledger.
+/// A program with a cached bundle, which needs no ledger.
 async fn cached(drain_seconds: u64) -> Program {
     let settings = tempfile::tempdir().unwrap();
     let (digest, _) = cached_bundle(settings.path(), 0.0);
@@ -64,7 +64,7 @@ async fn routes_of_another_digest_than_the_configured_one_are_never_served() {
     program.wait_ready(200).await;
     let mut client = Client::connect(&program.addr).await.unwrap();
     let body = row().to_string();
-    // Every answer states what is served.
+    // Every answer states the digest of the routes.
     for (method, path, body, status) in [
         ("POST", "/predict", body.as_str(), 200),
         ("POST", "/predict", "{", 400),
@@ -79,7 +79,7 @@ async fn routes_of_another_digest_than_the_configured_one_are_never_served() {
     let metadata = client.send("GET", "/v2/models/heart", &[], b"").await.unwrap();
     assert_eq!(metadata.json()["properties"]["routesDigest"], digest);
 
-    // One byte more, and the same configuration.
+    // One more byte with the same configuration.
     program.terminate();
     assert_eq!(program.exit_code().await, Some(0));
     let path = program.dir.path().join("routes.json");
@@ -211,7 +211,7 @@ async fn a_flipped_byte_ends_the_process_with_code_3_and_the_name_of_the_file() 
             "{termination}"
         );
         assert!(termination.contains("expected sha256:"), "{termination}");
-        // Nothing of it is kept for the next start.
+        // Nothing of it is kept in the cache.
         let kept = fs::read_dir(program.dir.path().join("cache")).unwrap();
         let kept: Vec<_> = kept.map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(kept, ["counts"]);
@@ -285,7 +285,7 @@ async fn what_is_under_a_digest_and_is_not_it_is_refused() {
     let bundle = source.path().join("bundle");
     let other = write_bundle(&source.path().join("other"), 1.0);
     let digest = files.state.offer(&bundle);
-    // Copies of another bundle under this digest: the cache is dropped, the ledger asked.
+    // The cache has another bundle under this digest: it is dropped, and the bundle is fetched from the ledger.
     let cache = settings.path().join("cache");
     fs::rename(source.path().join("other"), cache.join(digest.hex())).unwrap();
     let metrics = Metrics::new();
@@ -325,7 +325,7 @@ async fn wrong_settings_end_the_process_with_code_1_and_a_sentence() {
     }
 }
 
-/// Asks again and again over one connection until it has to close it, then over a new one; counts what failed.
+/// Sends requests over one connection until it has to close it, then over a new one. Counts failures.
 async fn keep_asking(
     addr: String,
     stop: Arc<AtomicBool>,
@@ -367,7 +367,7 @@ async fn not_one_request_fails_in_the_drain_window() {
     let mut program = cached(2).await;
     let stop = Arc::new(AtomicBool::new(false));
     let answered = Arc::new(AtomicUsize::new(0));
-    // Busy ones, and ones that are idle when the signal comes and ask later over the connection that they kept.
+    // Busy clients, and clients that are idle at the time of the signal and later send requests over their open connection.
     let clients: Vec<_> = [0, 1, 3, 7, 200, 400]
         .map(|pause| {
             let (addr, stop, answered) = (program.addr.clone(), Arc::clone(&stop), Arc::clone(&answered));
@@ -407,7 +407,7 @@ async fn a_request_in_flight_at_the_end_is_answered() {
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    // The head has arrived, the body comes only after the drain window is over.
+    // The header has arrived, the body comes only after the drain time.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let idle = Client::connect(&program.addr).await.unwrap();
     program.terminate();
@@ -428,7 +428,7 @@ async fn a_body_that_is_too_large_is_answered_and_not_cut_off() {
         let mut client = Client::connect(&program.addr).await.unwrap();
         let answer = client.send("POST", "/predict", &[], &body).await.unwrap();
         assert_eq!(answer.status, 413);
-        // The whole body was read, so the connection goes on.
+        // The whole body was read, so the connection can be used again.
         assert_eq!(
             client.send("GET", "/healthz", &[], b"").await.unwrap().status,
             200
@@ -436,7 +436,7 @@ async fn a_body_that_is_too_large_is_answered_and_not_cut_off() {
     }
     let mut client = Client::connect(&program.addr).await.unwrap();
     let headers = [("expect", "100-continue"), ("content-length", "20971520")];
-    // A client that asks before it sends is refused before it has sent.
+    // A client with `Expect: 100-continue` is refused before it sends the body.
     let answer = client.ask_before_sending("/predict", &headers).await.unwrap();
     assert_eq!(answer.status, 413);
 }

@@ -1,4 +1,4 @@
-//! Has Cargo build again when a migration is added.
+//! Makes Cargo rebuild when a migration is added.
 
 fn main() {
     println!("cargo::rerun-if-changed=migrations");

@@ -433,13 +433,13 @@ fn what_is_not_a_classifier_of_two_classes_is_refused_by_a_sentence() {
             "lightgbm.txt",
             "is_linear=0",
             "is_linear=1",
-            "linear trees are not read",
+            "linear trees are not supported",
         ),
         (
             "xgboost.json",
             "binary:logistic",
             "multi:softprob",
-            "objective: \"multi:softprob\" is not read",
+            "objective: \"multi:softprob\" is not supported",
         ),
         (
             "xgboost.json",
@@ -451,7 +451,7 @@ fn what_is_not_a_classifier_of_two_classes_is_refused_by_a_sentence() {
             "xgboost.json",
             "\"name\":\"gbtree\"",
             "\"name\":\"dart\"",
-            "booster \"dart\" is not read",
+            "booster \"dart\" is not supported",
         ),
     ] {
         let found = changed(file, from, to);

@@ -1,6 +1,6 @@
-//! A model with everything that serving needs, in a directory under one digest.
+//! A model with everything that serving needs, in a directory with one digest.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! |---|---|
 //! | `bundle.json` | [`BundleInfo`]: family, threshold, target, snapshot, training, the selected candidate's metrics, gates |
 //! | `schema.json` | [`FeatureSchema`] |
@@ -8,14 +8,14 @@
 //! | `metrics.json` | every candidate with every metric, and the parameters of the folds |
 //! | `out-of-fold.csv` | each row's score by a model that was not fitted on it |
 //! | `reference.json` | the bins that traffic is counted in, and the counts that it is compared with |
-//! | `calibration.json` | where scores are calibrated: by which function. Absent otherwise |
-//! | `declared-transforms.json` | where the spec declares transforms: what each learnt. Absent otherwise |
-//! | `accepted-window.json` | where the features' counts in it are a window of traffic: which one. Absent otherwise |
-//! | `model-card.html` | for people |
+//! | `calibration.json` | the calibration function, if scores are calibrated |
+//! | `declared-transforms.json` | the parameters that each declared transform learned, if the spec declares some |
+//! | `accepted-window.json` | the window of traffic, if the feature counts of the reference are those of a window |
+//! | `model-card.html` | a page for users |
 //! | `MLmodel` | for tools that know `MLflow` |
 //!
-//! Beside these a bundle has the [files](Family::files) of its family. Only they, the first three, `calibration.json` and
-//! `declared-transforms.json` are read here; all are verified.
+//! A bundle also has the [files](Family::files) of its family. This module reads those, the first three,
+//! `calibration.json` and `declared-transforms.json`, and verifies all files.
 
 use std::{path::Path, sync::Arc};
 
@@ -34,10 +34,10 @@ use crate::{
     transform::{Derivation, DerivationError, DerivedScorer, TransformFile},
 };
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const BUNDLE_FORMAT: u32 = 1;
 
-/// Names of the files of a bundle, beside those of its family.
+/// Names of the files of a bundle, except for those of its family.
 pub mod file {
     /// [`super::BundleInfo`].
     pub const INFO: &str = "bundle.json";
@@ -49,20 +49,20 @@ pub mod file {
     pub const METRICS: &str = "metrics.json";
     /// Scores of rows by models that were not fitted on them.
     pub const OUT_OF_FOLD: &str = "out-of-fold.csv";
-    /// Bins of every feature and of the score, and the training data's counts in them: what drift is judged against.
+    /// Bins of every feature and of the score, with the counts of the training data: the reference for drift.
     pub const REFERENCE: &str = "reference.json";
-    /// Which window of traffic the features' counts in [`REFERENCE`] are, where they are not the training data's.
+    /// The window of traffic whose feature counts are in [`REFERENCE`], if they are not those of the training data.
     pub const ACCEPTED_WINDOW: &str = "accepted-window.json";
-    /// [`crate::CalibrationFile`], where scores are calibrated.
+    /// [`crate::CalibrationFile`], if scores are calibrated.
     pub const CALIBRATION: &str = "calibration.json";
-    /// [`crate::TransformFile`], where the spec declares transforms.
+    /// [`crate::TransformFile`], if the spec declares transforms.
     pub const TRANSFORMS: &str = "declared-transforms.json";
-    /// A page for people.
+    /// A page for users.
     pub const CARD: &str = "model-card.html";
-    /// `MLflow`'s description.
+    /// The description for `MLflow`.
     pub const MLMODEL: &str = "MLmodel";
 
-    /// All of them: no family has a file of one of these names.
+    /// All of these names. No family has a file with one of them.
     pub const COMMON: [&str; 11] = [
         INFO,
         SCHEMA,
@@ -78,65 +78,65 @@ pub mod file {
     ];
 }
 
-/// What a bundle is. No clock, no run and no host is in it: equal data, spec and program give equal bytes.
+/// The description of a bundle. It has no time, run or host, so equal data, spec and program give equal bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BundleInfo {
     /// [`BUNDLE_FORMAT`].
     pub format: u32,
-    /// Name of the model that this is a version of.
+    /// Name of the model.
     pub model: String,
     /// Family of the selected candidate, such as `LogisticRegression`.
     pub family: String,
     /// Probability from which the class is 1.
     pub threshold: Decimal,
-    /// The data that it was trained on; unknown of an imported model.
+    /// The data that it was trained on. Unknown for an imported model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Digest>,
-    /// Rows of that data; of an imported model the rows of its sample.
+    /// Rows of that data, or of the sample of an imported model.
     pub rows: u64,
-    /// Rows of class 1 in it; 0 where the sample of an imported model has no target.
+    /// Rows of class 1 among them. 0 if the sample of an imported model has no target.
     pub positive_rows: u64,
     /// What is predicted.
     pub target: TargetInfo,
-    /// Name of the metric that selected the candidate; empty where there was no selection.
+    /// Name of the metric that selected the candidate. Empty if there was no selection.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub selected_by: String,
     /// Out-of-fold metrics of the selected candidate.
     pub metrics: Vec<MetricValue>,
-    /// Every gate of the spec with its outcome, and that of the comparison with the champion.
+    /// Every gate of the spec with its outcome, and the comparison with the champion.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateResult>,
-    /// The sha256 of the training that the spec asked for, as JSON: what was trained can be compared with what was asked.
+    /// The sha256 of the JSON of the training in the spec, to check that this is what was trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Digest>,
-    /// Whether the same data, spec and program give the same bundle: not where a time limit ended a search.
+    /// Whether the same data, spec and program give the same bundle. False if a time limit ended a search.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub reproducible: bool,
-    /// Where the model came from, if it was trained elsewhere.
+    /// The origin of the model, if it was trained elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportInfo>,
     /// The image that trained it, if it was not the trainer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_trainer: Option<CustomTrainerInfo>,
-    /// The members of an ensemble, as `ensemble.json` has them.
+    /// The members of an ensemble, as in `ensemble.json`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<MemberInfo>,
 }
 
-/// A model that an image trained, measured by the trainer on rows that the image did not get.
+/// A model that an image trained. The trainer measured it on rows that the image did not get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CustomTrainerInfo {
     /// The image, as the spec names it.
     pub image: String,
-    /// The format of the file that it left, such as `XGBoost JSON`.
+    /// The format of the file that the image left, such as `XGBoost JSON`.
     pub format: String,
-    /// The sha256 of the file as it was left.
+    /// The sha256 of that file.
     pub file: Digest,
     /// Rows that the image got.
     pub rows: u64,
-    /// How many of them have the score that the image gave them; 0 if it left no scores.
+    /// How many of them have the score that the image stated. 0 if it left no scores.
     pub compared_rows: u64,
 }
 
@@ -146,7 +146,7 @@ pub struct CustomTrainerInfo {
 pub struct MemberInfo {
     /// Its family.
     pub family: String,
-    /// Its weight: its share of the vote is this divided by the sum of all weights.
+    /// Its weight. Its share of the vote is this divided by the sum of all weights.
     pub weight: u32,
 }
 
@@ -156,7 +156,7 @@ pub struct MemberInfo {
 pub struct ImportInfo {
     /// The format of its file, such as `XGBoost JSON`.
     pub format: String,
-    /// The sha256 of the file as it came.
+    /// The sha256 of the original file.
     pub file: Digest,
     /// The sha256 of the sample.
     pub sample: Digest,
@@ -177,11 +177,11 @@ fn is_yes(value: &bool) -> bool {
 pub struct TargetInfo {
     /// Column of the data.
     pub column: String,
-    /// When a row is of class 1, in words: `num > 0`.
+    /// When a row has class 1, as text: `num > 0`.
     pub positive_when: String,
 }
 
-/// Rows with the scores that they must have, bit for bit, before a server is ready.
+/// Rows with their expected scores. A server is ready only if its scores are equal bit for bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WarmUp {
@@ -197,9 +197,9 @@ pub struct WarmUp {
 pub struct WarmUpRow {
     /// The row as a request would send it.
     pub features: Map<String, Json>,
-    /// Its probability of class 1, for people.
+    /// Its probability of class 1, for readers.
     pub probability: f64,
-    /// The bits of that number, 16 hexadecimal digits.
+    /// The bits of that number as 16 hexadecimal digits.
     pub bits: String,
 }
 
@@ -218,10 +218,10 @@ pub enum BundleError {
         /// Why.
         source: serde_json::Error,
     },
-    /// `bundle.json` says what this program cannot serve.
+    /// `bundle.json` describes a model that this program cannot serve.
     #[error("bundle.json: {0}")]
     Info(String),
-    /// The family of the model is none that this program has.
+    /// This program does not have the family of the model.
     #[error(
         "bundle.json: unknown family {found:?}, this program has {}; serve the bundle with a release that has its family",
         known.join(", ")
@@ -229,7 +229,7 @@ pub enum BundleError {
     UnknownFamily {
         /// Its name.
         found: String,
-        /// Names of those that there are.
+        /// Names of the families of this program.
         known: Vec<&'static str>,
     },
     /// The calibration cannot be used.
@@ -241,20 +241,20 @@ pub enum BundleError {
     /// The declared transforms cannot be used.
     #[error("{} is not valid", file::TRANSFORMS)]
     Transforms(#[from] DerivationError),
-    /// A file of the family is absent, or does not fit.
+    /// A file of the family is absent or does not fit.
     #[error(transparent)]
     Family(#[from] FamilyError),
-    /// The warm-up sample holds no row, or one that the schema refuses.
+    /// The warm-up sample has no rows, or a row that the schema refuses.
     #[error("warm-up.json: {0}")]
     WarmUp(String),
     /// A row of the warm-up sample has another score here than in the trainer.
     #[error(
-        "warm-up.json row {row} scores {found:e} ({found_bits:016x}), recorded was {expected:e} ({expected_bits:016x}); \
-         trainer and server do not compute alike, do not serve this bundle",
+        "warm-up.json row {row} scores {found:e} ({found_bits:016x}), expected {expected:e} ({expected_bits:016x}); \
+         trainer and server do not compute the same, do not serve this bundle",
         found_bits = found.to_bits(), expected_bits = expected.to_bits()
     )]
     Score {
-        /// The row, the first being 1.
+        /// The row, from 1.
         row: usize,
         /// The score here.
         found: f64,
@@ -284,7 +284,7 @@ impl Bundle {
         Self::open_with(BUILT_IN, dir, digest)
     }
 
-    /// Opens it as [`Self::open`] does, its family being one of these.
+    /// Like [`Self::open`], with these families.
     pub fn open_with(families: Families, dir: &Path, digest: &Digest) -> Result<Self, BundleError> {
         Self::load(
             families,
@@ -292,7 +292,7 @@ impl Bundle {
         )
     }
 
-    /// Opens a bundle of a person's own directory, whatever its digest. Everything else is verified as in [`Self::open`].
+    /// Opens a bundle in a user's directory with any digest. Everything else is verified as in [`Self::open`].
     pub fn open_any(dir: &Path) -> Result<Self, BundleError> {
         Self::load(BUILT_IN, &VerifiedDir::open(dir, None, ManifestKind::Bundle)?)
     }
@@ -327,7 +327,7 @@ impl Bundle {
         })
     }
 
-    /// Scores the warm-up sample and compares it with the recorded scores, bit for bit. Returns how many rows.
+    /// Scores the warm-up sample and compares it with the recorded scores, bit for bit. Returns the number of rows.
     pub fn verify_warm_up(&self) -> Result<usize, BundleError> {
         for (index, (row, expected)) in self.warm_up.iter().enumerate() {
             let found = self.score(row);
@@ -342,7 +342,7 @@ impl Bundle {
         Ok(self.warm_up.len())
     }
 
-    /// The address of the bundle.
+    /// The digest of the bundle.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -352,7 +352,7 @@ impl Bundle {
         &self.manifest
     }
 
-    /// What it is.
+    /// Its description.
     pub fn info(&self) -> &BundleInfo {
         &self.info
     }
@@ -367,8 +367,8 @@ impl Bundle {
         self.threshold
     }
 
-    /// The probability of class 1 of a row that this bundle's schema read. Never NaN; allocates nothing but the derived row of declared
-    /// transforms.
+    /// The probability of class 1 for a row that was read with the schema of this bundle. Never NaN. Allocates only the derived row of
+    /// declared transforms.
     pub fn score(&self, row: &Row) -> f64 {
         self.scorer.score(row)
     }
@@ -379,7 +379,7 @@ impl Bundle {
     }
 }
 
-/// The declared transforms, where the bundle has some.
+/// The declared transforms, if the bundle has some.
 fn read_transforms(dir: &VerifiedDir, schema: &FeatureSchema) -> Result<Option<Derivation>, BundleError> {
     if dir.manifest().file(file::TRANSFORMS).is_none() {
         return Ok(None);
@@ -398,7 +398,7 @@ impl Scorer for Bundle {
     }
 }
 
-/// The scorer with the bundle's calibration, where it has one.
+/// The scorer with the bundle's calibration, if it has one.
 fn calibrate(dir: &VerifiedDir, scorer: Arc<dyn Scorer>) -> Result<Arc<dyn Scorer>, BundleError> {
     let files = &dir.manifest().files;
     if !files.iter().any(|of| of.path == file::CALIBRATION) {
@@ -459,7 +459,7 @@ impl BundleInfo {
             }
         };
         Err(BundleError::Info(format!(
-            "members with their weights are {}, the files have {}",
+            "the members with their weights are {}, but the files have {}",
             show(&self.members),
             show(&members)
         )))
@@ -478,7 +478,7 @@ impl BundleInfo {
 // === impl WarmUp ===
 
 impl WarmUp {
-    /// The rows with their scores by `scorer`. The scores are of the rows as read back from their own JSON.
+    /// The rows with their scores by `scorer`. The rows are scored after they were read back from their JSON.
     pub fn record(schema: &FeatureSchema, scorer: &dyn Scorer, rows: &[Row]) -> Result<Self, BundleError> {
         let mut recorded = Vec::with_capacity(rows.len());
         for row in rows {
@@ -527,7 +527,7 @@ fn read_row(
 // === impl BundleError ===
 
 impl BundleError {
-    /// The file that is at fault, where one is.
+    /// The file with the error, if it is about a file.
     pub fn file(&self) -> Option<&str> {
         match self {
             Self::Files(error) => error.file(),

@@ -1,6 +1,6 @@
-//! From a model's score to a calibrated probability: the content of `calibration.json`.
+//! Maps a model's score to a calibrated probability: the content of `calibration.json`.
 //!
-//! Both functions rise with the score, so that the order of rows stays.
+//! Both functions increase with the score, so the order of rows does not change.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::{
     schema::Row,
 };
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const CALIBRATION_FORMAT: u32 = 1;
 
-/// Scores nearer to 0 or 1 than this have the log-odds of it: those of 0 and 1 themselves are infinite.
+/// Scores are clamped to this distance from 0 and 1 for the log-odds, which are infinite at 0 and 1.
 const NEAREST: f64 = 1e-9;
 
-/// What is done to the scores of a model.
+/// The calibration of a model's scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CalibrationFile {
@@ -39,11 +39,11 @@ pub enum Calibration {
         /// The intercept.
         intercept: f64,
     },
-    /// The line through these points, level before the first and behind the last.
+    /// Linear interpolation between these points, constant before the first and after the last.
     Isotonic {
         /// Scores, ascending.
         scores: Vec<f64>,
-        /// The probability at each, not descending.
+        /// The probability at each score, not descending.
         probabilities: Vec<f64>,
     },
 }
@@ -55,7 +55,7 @@ pub enum CalibrationError {
     /// It has a format that this program does not know.
     #[error("calibration has format {0}, this program reads format {CALIBRATION_FORMAT}")]
     Format(u32),
-    /// A slope that is not above 0, or a number that is not finite.
+    /// The slope is not above 0, or a number is not finite.
     #[error("the slope {slope} or the intercept {intercept} is not finite, or the slope is not above 0")]
     Platt {
         /// The slope.
@@ -63,12 +63,12 @@ pub enum CalibrationError {
         /// The intercept.
         intercept: f64,
     },
-    /// Points that are none, or not in order.
-    #[error("the points of the calibration are none, not within 0 and 1, or not in order")]
+    /// There are no points, or they are out of range or not in order.
+    #[error("the calibration has no points, or they are not within 0 and 1 or not in order")]
     Points,
 }
 
-/// A scorer whose scores are calibrated.
+/// A scorer with calibrated scores.
 #[derive(Clone, Debug)]
 pub struct CalibratedScorer {
     scorer: Arc<dyn Scorer>,
@@ -78,7 +78,7 @@ pub struct CalibratedScorer {
 // === impl CalibrationFile ===
 
 impl CalibrationFile {
-    /// The content of the file of this function.
+    /// The content of the file for this function.
     pub fn new(calibration: Calibration) -> Self {
         Self {
             format: CALIBRATION_FORMAT,
@@ -86,7 +86,7 @@ impl CalibrationFile {
         }
     }
 
-    /// Checks what serde cannot, so that applying cannot fail.
+    /// Checks what serde cannot check, so that applying cannot fail.
     pub fn check(&self) -> Result<(), CalibrationError> {
         if self.format != CALIBRATION_FORMAT {
             return Err(CalibrationError::Format(self.format));
@@ -120,7 +120,7 @@ impl CalibrationFile {
 // === impl Calibration ===
 
 impl Calibration {
-    /// The probability that a score stands for. Within 0 and 1, never NaN, the same bits on any machine.
+    /// The calibrated probability of a score. Within 0 and 1, never NaN, with the same bits on any machine.
     pub fn apply(&self, score: f64) -> f64 {
         match self {
             Self::Platt { slope, intercept } => sigmoid(slope * log_odds(score) + intercept),
@@ -132,7 +132,7 @@ impl Calibration {
     }
 }
 
-/// The log-odds of a score, finite for 0 and 1 too.
+/// The log-odds of a score, also finite for 0 and 1.
 pub fn log_odds(score: f64) -> f64 {
     let score = score.clamp(NEAREST, 1.0 - NEAREST);
     ln(score / (1.0 - score))
@@ -156,7 +156,7 @@ fn interpolate(scores: &[f64], probabilities: &[f64], score: f64) -> f64 {
 // === impl CalibratedScorer ===
 
 impl CalibratedScorer {
-    /// Calibrates what a scorer gives, by a function that was checked.
+    /// Calibrates the scores of a scorer with a checked function.
     pub fn new(scorer: Arc<dyn Scorer>, calibration: Calibration) -> Self {
         Self { scorer, calibration }
     }

@@ -1,11 +1,11 @@
-//! From a row to columns: impute, then standardise numbers and one-hot encode categories.
+//! Encodes a row as columns: imputes, then standardises numbers and one-hot encodes categories.
 //!
-//! Families that compute with columns share it; a family that takes values as they are does without.
+//! Families that compute with columns share this. Families that use raw values do not need it.
 //!
-//! The steps are those of scikit-learn, so that the numbers of `transforms.json` can be put into it:
+//! The steps are those of scikit-learn, so the numbers of `transforms.json` can be used there:
 //! `SimpleImputer(strategy="median")` and `StandardScaler()` for numbers,
 //! `SimpleImputer(strategy="most_frequent")` and `OneHotEncoder(handle_unknown="ignore")` for categories.
-//! Indicators are left 0 and 1: standardised, a rare category would weigh more the rarer it is.
+//! Indicators stay 0 and 1. If they were standardised, rarer categories would have more weight.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,27 +14,27 @@ use crate::schema::{FeatureKind, FeatureSchema, Row, Value};
 /// The name of the file of transforms.
 pub const TRANSFORMS_FILE: &str = "transforms.json";
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const TRANSFORMS_FORMAT: u32 = 1;
 
-/// No standardised value is further out: far beyond any data, and sums of such terms stay finite.
+/// Standardised values are clamped to this, far beyond any data, so that sums of them are finite.
 const MAX_STANDARDISED: f64 = 1e100;
 
-/// What was learnt about each feature before the model was fitted. The content of `transforms.json`.
+/// The fitted transform of each feature. The content of `transforms.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Transforms {
     /// [`TRANSFORMS_FORMAT`].
     pub format: u32,
-    /// One a feature, in the schema's order.
+    /// One for each feature, in the order of the schema.
     pub features: Vec<FeatureTransform>,
 }
 
-/// What is done to one feature.
+/// The transform of one feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum FeatureTransform {
-    /// One column: `(x - mean) / scale`, a missing x being `impute`.
+    /// One column: `(x - mean) / scale`. A missing x is replaced by `impute`.
     Standardise {
         /// The feature's name.
         feature: String,
@@ -42,15 +42,15 @@ pub enum FeatureTransform {
         impute: f64,
         /// The mean of the training rows after imputing.
         mean: f64,
-        /// Their standard deviation (of the population, as `StandardScaler` has it), 1 where they are all equal.
+        /// Their standard deviation (of the population, as in `StandardScaler`), 1 if they are all equal.
         scale: f64,
     },
-    /// A column for each category, in the schema's order: 1 for the row's category, else 0. A missing category is
-    /// `impute`; one that training never saw has 0 everywhere.
+    /// A column for each category, in the order of the schema: 1 for the row's category, else 0. A missing category is
+    /// replaced by `impute`. An unknown category has 0 everywhere.
     OneHot {
         /// The feature's name.
         feature: String,
-        /// The most frequent category of the training rows; of equally frequent ones the first.
+        /// The most frequent category of the training rows, the first one if several are equally frequent.
         impute: String,
     },
 }
@@ -62,15 +62,15 @@ pub enum TransformError {
     /// It has a format that this program does not know.
     #[error("transforms have format {0}, this program reads format {TRANSFORMS_FORMAT}")]
     Format(u32),
-    /// Not one transform a feature.
+    /// There is not one transform for each feature.
     #[error("there are {found} transforms for {expected} features")]
     Count {
-        /// Transforms.
+        /// Number of transforms.
         found: usize,
-        /// Features.
+        /// Number of features.
         expected: usize,
     },
-    /// Names or kinds that do not go together.
+    /// A name or kind does not match.
     #[error("the transform at {index} does not fit feature {feature:?}")]
     Mismatch {
         /// Position in the schema.
@@ -78,15 +78,15 @@ pub enum TransformError {
         /// The feature there.
         feature: String,
     },
-    /// A number that is not finite, or a scale that is not positive.
+    /// A number is not finite, or a scale is not positive.
     #[error("feature {0:?} has a number that is not finite, or a scale that is not positive")]
     Number(String),
-    /// A category to impute that the schema does not have.
-    #[error("feature {0:?} imputes {1:?}, which is no category of it")]
+    /// The category to impute is not in the schema.
+    #[error("feature {0:?} imputes {1:?}, which is not one of its categories")]
     Category(String, String),
 }
 
-/// Transforms that fit their schema, ready to be applied.
+/// Transforms that match their schema, ready to be applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoder {
     steps: Vec<Step>,
@@ -163,14 +163,14 @@ impl Encoder {
         self.width
     }
 
-    /// Calls `visit(column, value)` in ascending order: for each number, also where its standardised value is 0, and for
-    /// each category the one column of it, with 1.
+    /// Calls `visit(column, value)` in ascending order: for each number, even if its standardised value is 0, and for the
+    /// column of each category, with 1.
     ///
-    /// **The other columns of a category are skipped**, and of an unknown category all of them: their value is 0, so a sum
-    /// of products is complete without them. A family in which a 0 contributes needs [`Self::visit_all`].
+    /// **The other columns of a categorical feature are skipped**, and all columns of an unknown category: their value is
+    /// 0, so a sum of products does not need them. A family in which zeros contribute needs [`Self::visit_all`].
     ///
-    /// A row that is too short counts as missing at its end, an index out of range as an unknown category: a row of
-    /// another schema gives a wrong score, never a crash.
+    /// If a row is too short, the rest counts as missing. An index out of range counts as an unknown category. So a row of
+    /// another schema gives a wrong score, but never a crash.
     #[inline]
     pub fn visit(&self, row: &Row, mut visit: impl FnMut(usize, f64)) {
         let mut column = 0;
@@ -216,7 +216,7 @@ impl Encoder {
         (next..self.width).for_each(|skipped| visit(skipped, 0.0));
     }
 
-    /// Writes every column of a row; `out` has [`Self::width`] places, what is beyond stays as it is.
+    /// Writes every column of a row to the first [`Self::width`] elements of `out`.
     pub fn encode(&self, row: &Row, out: &mut [f64]) {
         self.visit_all(row, |column, value| {
             if let Some(place) = out.get_mut(column) {
@@ -314,7 +314,7 @@ pub(crate) mod tests {
     fn a_visit_skips_the_absent_categories_alone_and_a_visit_of_all_skips_nothing() {
         let encoder = Encoder::new(&schema(), &transforms()).unwrap();
         for (values, present, all) in [
-            // A number that is the mean is visited.
+            // A number that equals the mean is visited.
             (
                 vec![Value::Number(40.0), Value::Category(1)],
                 vec![(0, 0.0), (2, 1.0)],

@@ -1,4 +1,4 @@
-//! Directories of files under one digest: written whole or not at all, verified file by file.
+//! Directories of files with one digest. They are written atomically and verified file by file.
 
 use std::{
     fs, io,
@@ -11,13 +11,13 @@ use sha2::{Digest as _, Sha256};
 /// The name of the list of files.
 pub const MANIFEST: &str = "manifest.json";
 
-/// No file of a bundle or snapshot may be larger: a wrong size must not fill a Pod's memory.
+/// Maximum size of a file of a bundle or snapshot, so that a wrong size cannot fill the memory of a Pod.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// No manifest may be larger: 256 entries of the longest names fit many times.
+/// Maximum size of a manifest. It is many times the size of 256 entries with the longest names.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
-/// Why a directory is not what its digest says, or could not be written.
+/// Why a directory does not match its digest, or could not be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilesError {
@@ -32,19 +32,19 @@ pub enum FilesError {
     /// A file or directory could not be written.
     #[error("cannot write {}", path.display())]
     Write {
-        /// Which.
+        /// The file or directory.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// A file's bytes are not those that its digest names.
+    /// The bytes of a file do not match its digest.
     #[error("{file} has digest {found}, expected {expected}; it was changed or damaged, fetch it again")]
     Digest {
         /// Its name in the directory.
         file: String,
-        /// The digest of the bytes that are there.
+        /// The digest of its bytes.
         found: Digest,
-        /// The digest that was asked for.
+        /// The expected digest.
         expected: Digest,
     },
     /// A file is shorter or longer than the manifest says.
@@ -54,37 +54,37 @@ pub enum FilesError {
         file: String,
         /// Bytes that are there.
         found: u64,
-        /// Bytes that the manifest states.
+        /// Bytes according to the manifest.
         expected: u64,
     },
-    /// A file is larger than any may be.
+    /// A file is larger than the maximum size.
     #[error("{file} has {found} bytes, at most {limit} are read")]
     TooLarge {
         /// Its name in the directory.
         file: String,
         /// Bytes that are there.
         found: u64,
-        /// The most that is read.
+        /// The maximum size.
         limit: u64,
     },
-    /// The manifest is no JSON of the right form.
+    /// The manifest is not JSON of this form.
     #[error("{MANIFEST} does not parse")]
     Parse(#[source] serde_json::Error),
-    /// The manifest parses, and must not be trusted.
+    /// The manifest parses, but is not valid.
     #[error("{MANIFEST} is not valid")]
     Manifest(#[source] ManifestError),
-    /// A bundle was found where a snapshot was expected, or the other way round.
+    /// A bundle was found instead of a snapshot, or vice versa.
     #[error("{MANIFEST} is of a {found:?}, expected a {expected:?}")]
     Kind {
-        /// What the manifest says.
+        /// The kind in the manifest.
         found: ManifestKind,
-        /// What the caller needs.
+        /// The expected kind.
         expected: ManifestKind,
     },
-    /// The manifest lacks a file that this kind must have.
+    /// The manifest does not have a file that this kind requires.
     #[error("{MANIFEST} does not name {0}, which is needed")]
     Absent(&'static str),
-    /// The directory to be replaced holds something else.
+    /// The directory to be replaced is not a bundle or snapshot.
     #[error(
         "{} already exists and is not a bundle or snapshot (it has no {MANIFEST}); name another directory",
         .0.display()
@@ -92,7 +92,7 @@ pub enum FilesError {
     Occupied(PathBuf),
 }
 
-/// A directory whose manifest was verified. Each file is verified when it is read.
+/// A directory with a verified manifest. Each file is verified when it is read.
 #[derive(Clone, Debug)]
 pub struct VerifiedDir {
     dir: PathBuf,
@@ -112,12 +112,12 @@ pub fn sha256(bytes: &[u8]) -> Digest {
     Digest::from_bytes(Sha256::digest(bytes).into())
 }
 
-/// The sha256 and the length of a file, read in pieces.
+/// The sha256 and the length of a file, read in chunks.
 pub fn sha256_file(path: &Path) -> io::Result<(Digest, u64)> {
     sha256_of(fs::File::open(path)?)
 }
 
-/// The sha256 and the number of the bytes that this gives.
+/// The sha256 and the number of the bytes of a reader.
 pub fn sha256_of(mut bytes: impl io::Read) -> io::Result<(Digest, u64)> {
     let mut hash = Sha256::new();
     let mut size = 0;
@@ -136,7 +136,7 @@ pub fn sha256_of(mut bytes: impl io::Read) -> io::Result<(Digest, u64)> {
 // === impl FilesError ===
 
 impl FilesError {
-    /// The file that is at fault, where one is.
+    /// The file with the error, if it is about a file.
     pub fn file(&self) -> Option<&str> {
         match self {
             Self::Read { file, .. }
@@ -153,9 +153,9 @@ impl FilesError {
 // === impl VerifiedDir ===
 
 impl VerifiedDir {
-    /// Reads the manifest of `dir` and checks that its digest is `expected`, or any where that is `None`.
+    /// Reads the manifest of `dir` and checks that its digest is `expected`. `None` accepts any digest.
     ///
-    /// A person's own directory may be opened without an expected digest; a server always has one.
+    /// A user's directory may be opened without an expected digest. A server always has one.
     pub fn open(dir: &Path, expected: Option<&Digest>, kind: ManifestKind) -> Result<Self, FilesError> {
         let bytes = read_bounded(dir, MANIFEST, MAX_MANIFEST_BYTES)?;
         let digest = sha256(&bytes);
@@ -180,7 +180,7 @@ impl VerifiedDir {
         })
     }
 
-    /// The address of the whole.
+    /// The digest of the directory.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -190,7 +190,7 @@ impl VerifiedDir {
         &self.manifest
     }
 
-    /// The bytes of a file, verified.
+    /// The verified bytes of a file.
     pub fn read(&self, name: &'static str) -> Result<Vec<u8>, FilesError> {
         let entry = self.manifest.file(name).ok_or(FilesError::Absent(name))?;
         let bytes = read_bounded(&self.dir, name, MAX_FILE_BYTES)?;
@@ -198,7 +198,7 @@ impl VerifiedDir {
         Ok(bytes)
     }
 
-    /// A file that is read in pieces, and its length, verified.
+    /// A verified file to read in chunks, and its length.
     pub fn open_file(&self, name: &'static str) -> Result<(fs::File, u64), FilesError> {
         let entry = self.manifest.file(name).ok_or(FilesError::Absent(name))?;
         let error = |source| FilesError::Read {
@@ -212,7 +212,7 @@ impl VerifiedDir {
         Ok((file, size))
     }
 
-    /// Verifies every file of the manifest without keeping its bytes.
+    /// Verifies every file of the manifest without keeping its bytes in memory.
     pub fn verify_all(&self) -> Result<(), FilesError> {
         for entry in &self.manifest.files {
             let (found, size) =
@@ -271,7 +271,7 @@ fn read_bounded(dir: &Path, name: &str, limit: u64) -> Result<Vec<u8>, FilesErro
 // === impl DirBuilder ===
 
 impl DirBuilder {
-    /// No files yet.
+    /// A builder without files.
     pub fn new(kind: ManifestKind) -> Self {
         Self {
             kind,
@@ -300,16 +300,16 @@ impl DirBuilder {
         Ok((manifest, bytes, digest))
     }
 
-    /// Writes the directory `dir`: into a temporary neighbour first, renamed when complete.
+    /// Writes the directory `dir`: first to a temporary directory next to it, which is renamed when complete.
     ///
-    /// A directory that holds a manifest already is replaced; any other that is not empty is refused.
+    /// A directory that already has a manifest is replaced. Any other directory that is not empty is refused.
     pub fn write(&self, dir: &Path) -> Result<(Manifest, Digest), FilesError> {
         let (manifest, bytes, digest) = self.manifest()?;
         let write = |path: &Path, source| FilesError::Write {
             path: path.to_owned(),
             source,
         };
-        // What a killed run left behind; no other process writes there.
+        // Removes what a killed run left behind. No other process writes here.
         undo_write(dir).map_err(|error| write(dir, error))?;
         let replaces = match fs::read_dir(dir) {
             Ok(mut entries) => {
@@ -362,7 +362,7 @@ pub fn write_snapshot(dir: &Path, files: Vec<(String, Vec<u8>)>) -> Result<(Mani
     .write(dir)
 }
 
-/// Writes a file: into a temporary neighbour first, renamed when complete. What is no file, such as a pipe, is written to as it is.
+/// Writes a file: first to a temporary file next to it, which is renamed when complete. A pipe or device is written directly.
 pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return fs::write(path, bytes);
@@ -372,8 +372,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written.inspect_err(|_| drop(remove(&part)))
 }
 
-/// Undoes a write of this directory or file that did not end: its temporary neighbour is removed, and a directory that it was
-/// replacing is put back.
+/// Undoes an interrupted write of this directory or file: removes the temporary file or directory, and restores a directory that
+/// was being replaced.
 pub fn undo_write(path: &Path) -> io::Result<()> {
     remove(&neighbour(path, "part"))?;
     let old = neighbour(path, "old");
@@ -383,14 +383,14 @@ pub fn undo_write(path: &Path) -> io::Result<()> {
     }
 }
 
-/// JSON as every file of a bundle has it: indented, in field order, ended by a newline.
+/// JSON in the form of the files of a bundle: indented, in field order, with a newline at the end.
 pub fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
-/// `dir` beside itself: `bundle/` becomes `.bundle.part`.
+/// The temporary name next to `dir`: `bundle/` becomes `.bundle.part`.
 fn neighbour(dir: &Path, suffix: &str) -> PathBuf {
     let name = dir
         .file_name()
@@ -402,7 +402,7 @@ fn neighbour(dir: &Path, suffix: &str) -> PathBuf {
     parent.join(format!(".{name}.{suffix}"))
 }
 
-/// Removes a file or directory, if there is one.
+/// Removes a file or directory, if it exists.
 fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
@@ -424,13 +424,13 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("bundle");
         let (_, digest) = builder().write(&dir).unwrap();
-        // Killed between the two renames of a replacement.
+        // The process was killed between the two renames of a replacement.
         fs::rename(&dir, neighbour(&dir, "old")).unwrap();
         fs::create_dir(neighbour(&dir, "part")).unwrap();
         fs::write(neighbour(&dir, "part").join("half"), "x").unwrap();
         undo_write(&dir).unwrap();
         assert_eq!(sha256_file(&dir.join(MANIFEST)).unwrap().0, digest);
-        // Killed while the old one was removed.
+        // The process was killed while it removed the old directory.
         fs::create_dir(neighbour(&dir, "old")).unwrap();
         undo_write(&dir).unwrap();
         assert_eq!(sha256_file(&dir.join(MANIFEST)).unwrap().0, digest);

@@ -1,12 +1,12 @@
-//! Bundle format, feature schema, families of models and scoring: the one place where training and serving could disagree.
+//! Bundle format, feature schema, families of models and scoring: everything that training and serving must agree on.
 //!
 //! ```text
 //! trainer:   a fitted model ──► Scorer ──► WarmUp, out-of-fold scores ──► DirBuilder ──► bundle directory
 //! inference: bundle directory ──► Bundle::open ──► Family::load ──► verify_warm_up ──► schema().read_json ──► score
 //! ```
 //!
-//! Both go through the same [`Scorer`] of the model's [`Family`] and the same [`math`], on values cast to `f32`, so their scores are equal bit
-//! for bit. Nothing here reads a clock, starts a thread or talks to a network; files are read by [`files`] alone.
+//! Both use the same [`Scorer`] of the model's [`Family`] and the same [`math`], with values cast to `f32`, so their scores are equal bit
+//! for bit. This crate does not read a clock, start threads or use the network. Only [`files`] reads files.
 
 pub mod bundle;
 pub mod calibration;

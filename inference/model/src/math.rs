@@ -1,7 +1,7 @@
-//! The functions whose last bit a C library may choose, from one implementation.
+//! One implementation of the functions whose last bit differs between C libraries.
 //!
-//! A trainer linked with glibc and a server linked with musl would otherwise disagree on about one score in
-//! three thousand, by one unit in the last place: enough to fail a warm-up sample that is compared bit for bit.
+//! Otherwise a trainer linked with glibc and a server linked with musl would disagree on about one score in three thousand,
+//! by one unit in the last place. This would fail the warm-up sample, which is compared bit for bit.
 
 /// The logistic function, 1 / (1 + e^-z): 0 for minus infinity, 1 for infinity, NaN for NaN.
 pub fn sigmoid(z: f64) -> f64 {
@@ -18,12 +18,12 @@ pub fn ln(x: f64) -> f64 {
     libm::log(x)
 }
 
-/// The shortest decimal that reads back as this `f32`, as an `f64`: 6.2 and not 6.199999809265137.
+/// The shortest decimal that parses to this `f32`, as an `f64`: 6.2 and not 6.199999809265137.
 ///
-/// Files for people show the number that was in the data, and casting it to `f32` again gives the same bits.
+/// So files show the number that was in the data, and casting it to `f32` again gives the same bits.
 pub fn shortest(x: f32) -> f64 {
     let decimal: f64 = x.to_string().parse().unwrap_or(f64::NAN);
-    // Rounding twice, to f64 and then to f32, can miss by one place where the text lies halfway.
+    // Rounding twice, to f64 and then to f32, can be off by one unit if the decimal is halfway between two floats.
     if decimal as f32 == x {
         decimal
     } else {
@@ -33,13 +33,13 @@ pub fn shortest(x: f32) -> f64 {
 
 /// The logistic function in single precision, step by step as XGBoost computes it.
 ///
-/// Its exponential is that of glibc, so the result has the bits of XGBoost on Linux. For any finite `x` it is within 0 and 1.
+/// Its exponential is that of glibc, so the result has the same bits as XGBoost on Linux. For any finite `x` it is within 0 and 1.
 pub fn sigmoid_single(x: f32) -> f32 {
-    // XGBoost adds 1e-16 to the denominator, which is too little to change one that is at least 1.
+    // XGBoost adds 1e-16 to the denominator. This is omitted, because it does not change a denominator of at least 1.
     1.0 / (exp_single((-x).min(88.7)) + 1.0)
 }
 
-/// The logit in single precision, as XGBoost computes it, with the bits of glibc: infinite at 0 and 1, NaN outside them.
+/// The logit in single precision, as XGBoost computes it, with the same bits as glibc: infinite at 0 and 1, NaN outside.
 pub fn logit_single(probability: f32) -> f32 {
     -ln_single(1.0 / probability - 1.0)
 }
@@ -47,7 +47,7 @@ pub fn logit_single(probability: f32) -> f32 {
 /// e^x in single precision; 0 below -87.3, where glibc has subnormal numbers. `x` is at most 88.7.
 ///
 /// The algorithm and the table are those of ARM's optimised routines (MIT licence), which glibc uses. Without fused
-/// multiplication, 2 of the 2.2e9 arguments give another last bit than glibc 2.36 with it.
+/// multiplication, 2 of the 2.2e9 arguments give a different last bit than glibc 2.36 with it.
 fn exp_single(x: f32) -> f32 {
     const INVERSE_LN2: f64 = f64::from_bits(0x4047_1547_652b_82fe);
     const ROUND: f64 = 6_755_399_441_055_744.0;
@@ -72,8 +72,8 @@ fn exp_single(x: f32) -> f32 {
     ((tail * square + (POLYNOMIAL[2] * r + 1.0)) * scale) as f32
 }
 
-/// The natural logarithm in single precision: ARM's routine as in [`exp_single`]. It has glibc's bits for every normal
-/// number.
+/// The natural logarithm in single precision, ARM's routine as in [`exp_single`]. It has the same bits as glibc for every
+/// normal number.
 fn ln_single(x: f32) -> f32 {
     const OFFSET: u32 = 0x3f33_0000;
     const LN2: f64 = f64::from_bits(0x3fe6_2e42_fefa_39ef);
@@ -86,7 +86,7 @@ fn ln_single(x: f32) -> f32 {
         return 0.0;
     }
     if !x.is_normal() || x < 0.0 {
-        // Not reached by a logit of a clamped probability; the last bit of subnormal numbers does not matter here.
+        // The logit of a clamped probability does not reach this, so the last bit of subnormal numbers does not matter.
         return libm::log(f64::from(x)) as f32;
     }
     let bits = x.to_bits();
@@ -101,7 +101,7 @@ fn ln_single(x: f32) -> f32 {
     (tail * square + (start + r)) as f32
 }
 
-/// Bits of 2^(i/32), less i << 47.
+/// Bits of 2^(i/32) minus i << 47.
 const EXP_TABLE: [u64; 32] = [
     0x3ff0_0000_0000_0000,
     0x3fef_d9b0_d315_8574,

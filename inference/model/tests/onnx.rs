@@ -1,4 +1,4 @@
-//! Models of scikit-learn that skl2onnx exported, scored as scikit-learn scores them; and files that are refused, with their reason.
+//! Models of scikit-learn, exported by skl2onnx, get the scores of scikit-learn. Unsupported files are refused with a reason.
 //!
 //! `tests/differential/make_onnx_models.py` writes them.
 
@@ -136,26 +136,26 @@ fn what_is_not_read_is_refused_by_name() {
     let expected = [
         (
             "ada-boost",
-            "it is the second classifier of the graph; ensembles of models are not read",
+            "it is the second classifier of the graph; ensembles of models are not supported",
         ),
         (
             "custom-domain",
-            "operator com.example.LinearClassifier is not read: only TreeEnsembleClassifier",
+            "operator com.example.LinearClassifier is not supported: only TreeEnsembleClassifier",
         ),
         (
             "double-logistic",
-            "operator MatMul is not read: only TreeEnsembleClassifier",
+            "operator MatMul is not supported: only TreeEnsembleClassifier",
         ),
         (
             "external-data",
-            "a constant is in another file (external data), which is not read",
+            "a constant is in another file (external data), which is not supported",
         ),
-        ("normalised-rows", "it normalises rows, which is not read"),
+        ("normalised-rows", "it normalises rows; only L1 after"),
         (
             "raw-scores",
             "it gives raw scores and no probabilities; export it without the option raw_scores",
         ),
-        ("three-classes", "it has 3 classes, models of 2 are read"),
+        ("three-classes", "it has 3 classes, only 2 are supported"),
     ];
     assert_eq!(found.len(), expected.len());
     for ((name, error), (of, words)) in found.iter().zip(expected) {
@@ -179,14 +179,14 @@ fn a_schema_that_does_not_fit_is_refused() {
     };
     assert_eq!(
         refuse(&|schema| schema.features[1].required = false),
-        "feature \"x1\" is not required, and the model has nothing for a missing value"
+        "feature \"x1\" is not required, but the model has no replacement for a missing value"
     );
     assert_eq!(
         refuse(&|schema| schema.features[0] = Feature::categorical("x0", &["1"])),
-        "feature \"x0\" is not numeric, and the model takes numbers"
+        "feature \"x0\" is not numeric, but the model takes numbers"
     );
     assert_eq!(
         refuse(&|schema| schema.features.truncate(3)),
-        "the model has 4 features, the schema has 3"
+        "the model has 4 features, but the schema has 3"
     );
 }

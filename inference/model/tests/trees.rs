@@ -1,6 +1,6 @@
-//! Models that LightGBM and XGBoost made, scored with the bits of the libraries.
+//! Models of LightGBM and XGBoost get scores with the same bits as in the libraries.
 //!
-//! `tests/differential/make_tree_models.py` writes them. What it does with `--large` is read by the ignored tests:
+//! `tests/differential/make_tree_models.py` writes them. The ignored tests read the models that it writes with `--large`:
 //!
 //! ```text
 //! TREE_MODELS=FOLDER cargo test --release -p modelward-model --test trees -- --ignored --nocapture
@@ -60,10 +60,11 @@ impl Case {
         }
     }
 
-    /// Demands raw scores with the library's bits, and probabilities near its own. Returns how many of these have other bits.
+    /// Checks that raw scores have the bits of the library and probabilities are close to its own. Returns how many probabilities have
+    /// other bits.
     ///
-    /// One place is demanded in single precision. In double precision two are: LightGBM takes `exp` from the C library, whose
-    /// last bit depends on the processor, and next to 1 a place of the denominator is two of the quotient.
+    /// The tolerance is one unit in the last place in single precision and two in double precision: LightGBM uses `exp` of the C
+    /// library, whose last bit depends on the processor, and near 1 one unit of the denominator is two units of the quotient.
     fn compare(&self) -> usize {
         let (mut raw, mut probabilities) = (Vec::new(), Vec::new());
         self.model.raw_rows(&self.rows, &mut raw);

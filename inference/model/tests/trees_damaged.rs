@@ -1,4 +1,4 @@
-//! Files of trees that are damaged are refused, or what is read from them scores.
+//! Damaged files of trees are refused, or the model that is read from them can score.
 
 #![expect(clippy::unwrap_used, reason = "a failed read of a fixture is a failed test")]
 
@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use modelward_model::{Feature, FeatureSchema, Row, Value, family::tree::TreeModel};
 use proptest::prelude::*;
 
-/// The models of `tests/trees`, with how they are read.
+/// The models of `tests/trees`, with their readers.
 fn read_fixtures() -> Vec<(String, Vec<u8>, FeatureSchema)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/trees");
     let names = [
@@ -42,7 +42,7 @@ fn make_rows() -> Vec<Row> {
     (0..values.len()).map(row).chain([Row::new(Vec::new())]).collect()
 }
 
-/// Whatever is read from the bytes scores every row, alone and with others.
+/// If a model can be read from the bytes, it scores every row, alone and with others.
 fn check_damaged(name: &str, bytes: &[u8], schema: &FeatureSchema) {
     let text = name.strip_suffix(".txt").is_some();
     let read = if text {

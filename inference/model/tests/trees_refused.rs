@@ -1,4 +1,4 @@
-//! Files of trees that are hostile or of another kind are refused with what is wrong; good ones decide as written.
+//! Hostile or unsupported files of trees are refused with a reason. Valid trees decide as written.
 
 #![expect(clippy::unwrap_used, reason = "a model that is not read is a failed test")]
 
@@ -7,7 +7,7 @@ use modelward_model::{
     family::tree::{TreeError, TreeModel},
 };
 
-/// A tree of two numeric splits and one by categories, and one that is a leaf.
+/// A tree with two numeric splits and a categorical one, and a tree that is a leaf.
 const TEXT: &str = "tree
 version=v4
 num_class=1
@@ -81,7 +81,7 @@ fn read_json(text: &str) -> Result<TreeModel, TreeError> {
     TreeModel::from_xgboost(text.as_bytes(), &small_schema())
 }
 
-/// What each replacement is refused with.
+/// Checks the error of each replacement.
 fn check_refusals(text: &str, read: fn(&str) -> Result<TreeModel, TreeError>, cases: &[(&str, &str, &str)]) {
     read(text).unwrap();
     for (from, to, expected) in cases {
@@ -125,7 +125,7 @@ fn a_model_of_xgboost_decides_as_written() {
     assert_eq!(raw(high, Value::Missing), 0.5);
     assert_eq!(raw(Value::Missing, Value::Category(1)), -0.25);
     assert_eq!(model.raw(&Row::new(Vec::new())), 2.0);
-    // Rounded to double precision first, it would be halfway, and then 1.
+    // If it was rounded to double precision first, it would be halfway and then become 1.
     let above_half = json_model().replace("0.5,-0.25", "1.00000005960464477539062500000000001,-0.25");
     let row = Row::new(vec![high, Value::Missing]);
     assert_eq!(
@@ -141,7 +141,7 @@ fn a_text_of_lightgbm_that_cannot_be_scored_is_refused_with_where_and_what() {
         read_text,
         &[
             ("tree\n", "forest\n", "line 1: expected \"tree\""),
-            ("v4", "v3", "version: \"v3\" is not read"),
+            ("v4", "v3", "version: \"v3\" is not supported"),
             ("num_class=1", "num_class=3", "num_class: \"3\""),
             (
                 "num_tree_per_iteration=1\n",
@@ -151,7 +151,7 @@ fn a_text_of_lightgbm_that_cannot_be_scored_is_refused_with_where_and_what() {
             (
                 "max_feature_idx=1",
                 "max_feature_idx=2",
-                "the model has 3 features, the schema has 2",
+                "the model has 3 features, but the schema has 2",
             ),
             (
                 "max_feature_idx=1",
@@ -165,7 +165,7 @@ fn a_text_of_lightgbm_that_cannot_be_scored_is_refused_with_where_and_what() {
             (
                 "age thal",
                 "thal age",
-                "feature_names: they are those of the schema in another order",
+                "feature_names: they are not in the order of the schema",
             ),
             (
                 "tree_sizes=400 100",
@@ -203,11 +203,11 @@ fn a_text_of_lightgbm_that_cannot_be_scored_is_refused_with_where_and_what() {
                 "num_cat=0",
                 "tree 0, node 1: it has a set of categories 0 that is not there",
             ),
-            ("is_linear=0", "is_linear=1", "tree 0: linear trees are not read"),
+            ("is_linear=0", "is_linear=1", "linear trees are not supported"),
             (
                 "split_feature=0 1 0",
                 "split_feature=0 1 2",
-                "node 2: it splits by feature 2, the schema has 2",
+                "node 2: it splits by feature 2, but the schema has 2",
             ),
             (
                 "split_feature=0 1 0",
@@ -289,10 +289,10 @@ fn a_model_of_xgboost_that_cannot_be_scored_is_refused_with_where_and_what() {
             (
                 "binary:logistic",
                 "multi:softprob",
-                "objective: \"multi:softprob\" is not read",
+                "objective: \"multi:softprob\" is not supported",
             ),
-            ("\"gbtree\"", "\"dart\"", "booster \"dart\" is not read"),
-            ("\"gbtree\"", "\"gblinear\"", "booster \"gblinear\" is not read"),
+            ("\"gbtree\"", "\"dart\"", "booster \"dart\" is not supported"),
+            ("\"gbtree\"", "\"gblinear\"", "\"gblinear\" is not supported"),
             ("\"num_class\":\"0\"", "\"num_class\":\"3\"", "num_class: "),
             ("\"num_target\":\"1\"", "\"num_target\":\"2\"", "num_target: "),
             (
@@ -305,7 +305,7 @@ fn a_model_of_xgboost_that_cannot_be_scored_is_refused_with_where_and_what() {
                 "\"num_feature\":\"-1\",\"num_target",
                 "num_feature: \"-1\"",
             ),
-            ("[\"age\",\"thal\"]", "[\"thal\",\"age\"]", "in another order"),
+            ("[\"age\",\"thal\"]", "[\"thal\",\"age\"]", "not in the order"),
             ("[5E-1]", "[5E-1,5E-1]", "base_score: "),
             ("[5E-1]", "1.5", "base_score: "),
             ("[5E-1]", "nan", "base_score: "),
@@ -324,7 +324,7 @@ fn a_model_of_xgboost_that_cannot_be_scored_is_refused_with_where_and_what() {
             (
                 "\"size_leaf_vector\":\"1\"",
                 "\"size_leaf_vector\":\"3\"",
-                "leaves of more than one number",
+                "leaves with more than one number",
             ),
             (
                 "\"left_children\":[1",
@@ -364,7 +364,7 @@ fn a_model_of_xgboost_that_cannot_be_scored_is_refused_with_where_and_what() {
             (
                 "\"split_indices\":[0,1",
                 "\"split_indices\":[0,0",
-                "node 1: it splits by categories, and feature \"age\"",
+                "node 1: it splits by categories, but feature \"age\"",
             ),
             (
                 "\"split_conditions\":[50.5",

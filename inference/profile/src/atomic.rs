@@ -1,16 +1,16 @@
-//! Counts that request threads add to at the same time.
+//! Counts that request threads add to concurrently.
 //!
-//! Every counter is one `AtomicU64` in one flat slice of words, so that the slice may as well be a mapped file that
-//! outlives the process:
+//! Every counter is an `AtomicU64` in one flat slice of words, so that the slice can also be a mapped file that outlives
+//! the process:
 //!
 //! ```text
 //! rows │ synthetic │ repeated │ over limit │ refused │ for each feature: slots…, missing, type errors │
 //! class 0: slots…, sum, sum of squares │ class 1: slots…, sum, sum of squares
 //! ```
 //!
-//! Adding is a handful of relaxed additions: no lock, no wait, no allocation. A row is counted before it is answered,
-//! so at any moment, a kill included, answered ≤ counted ≤ answered + in flight; once no request is in flight a
-//! snapshot is exact. Within one that is taken meanwhile features may differ by the rows in flight.
+//! Counting a row takes a few relaxed additions: no lock, no wait, no allocation. A row is counted before it is
+//! answered, so at any moment, even after a kill, answered ≤ counted ≤ answered + in flight. A snapshot is exact if no
+//! request is in flight. Otherwise its features may differ by the rows in flight.
 
 use std::sync::{
     Arc,
@@ -23,13 +23,13 @@ use crate::{
     number::FixedSum,
 };
 
-/// Rows that one set of counters takes; later ones are counted as `aside.overLimit` and are in no bin.
+/// Maximum number of rows of one set of counters. Later rows are counted as `aside.overLimit` and are in no bin.
 ///
-/// A sum of that many scores of 2³² units each stays below 2⁶⁴, with room for a million threads that pass the check
-/// at the same instant: nothing can wrap.
+/// A sum of this many scores of 2³² units each stays below 2⁶⁴, with room for a million threads that pass the check
+/// at the same instant. So no counter can wrap around.
 pub const ROW_LIMIT: u64 = (1 << 32) - (1 << 20);
 
-/// Words before the first feature's.
+/// Number of words before those of the first feature.
 const HEADER: usize = 5;
 const ROWS: usize = 0;
 const SYNTHETIC: usize = 1;
@@ -37,56 +37,56 @@ const REPEATED: usize = 2;
 const OVER_LIMIT: usize = 3;
 const REFUSED: usize = 4;
 
-/// Counters over words that any number of threads add to.
+/// Counters that any number of threads may add to.
 #[derive(Debug)]
 pub struct AtomicCounts<S = Box<[AtomicU64]>> {
     bins: Arc<Bins>,
-    /// Where each feature's words begin, and last where those of the scores do.
+    /// The offset of each feature's words, and, last, the offset of the words of the scores.
     offsets: Box<[usize]>,
     words: S,
 }
 
-/// Where a row went.
+/// Where a row was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
-    /// Into the bins.
+    /// In the bins.
     Row,
-    /// Beyond [`ROW_LIMIT`]: into `aside.overLimit` alone.
+    /// Beyond [`ROW_LIMIT`]: only in `aside.overLimit`.
     OverLimit,
 }
 
-/// The storage has another number of words than the bins need.
+/// The storage does not have the number of words that the bins need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the storage of the counters has {found} words, these bins need {expected}")]
 pub struct StorageError {
-    /// Words that were given.
+    /// Words of the storage.
     pub found: usize,
-    /// Words that [`AtomicCounts::words`] asks for.
+    /// Words according to [`AtomicCounts::words`].
     pub expected: usize,
 }
 
 // === impl AtomicCounts ===
 
 impl AtomicCounts {
-    /// Counters at zero, in memory of their own.
+    /// Counters at zero, in newly allocated memory.
     pub fn new(bins: Arc<Bins>) -> Self {
         let words = (0..Self::words(&bins)).map(|_| AtomicU64::new(0)).collect();
         let offsets = offsets(&bins);
         Self { bins, offsets, words }
     }
 
-    /// Words that counters of these bins take.
+    /// Number of words that counters of these bins need.
     pub fn words(bins: &Bins) -> usize {
-        // Each class has two sums too.
+        // Each class also has two sums.
         HEADER + bins.counters() + 2 * 2
     }
 }
 
 impl<S: AsRef<[AtomicU64]>> AtomicCounts<S> {
-    /// Counters in words that the caller keeps, going on from what is in them (zeros at first).
+    /// Counters in words that the caller provides. They continue from the values there, which are zero at first.
     ///
-    /// The words must have been written by counters of the same bins; keep [`Bins::feature_fingerprint`] and
-    /// [`Bins::score_fingerprint`] beside them where they outlive the process.
+    /// The words must have been written by counters of the same bins. If they outlive the process, store
+    /// [`Bins::feature_fingerprint`] and [`Bins::score_fingerprint`] with them.
     pub fn over(bins: Arc<Bins>, words: S) -> Result<Self, StorageError> {
         let (found, expected) = (words.as_ref().len(), AtomicCounts::words(&bins));
         if found != expected {
@@ -101,9 +101,9 @@ impl<S: AsRef<[AtomicU64]>> AtomicCounts<S> {
         &self.bins
     }
 
-    /// Counts one row: a value for each feature in the order of the bins, the score, the class that is answered.
+    /// Counts one row: a value for each feature in the order of the bins, the score, and the class in the answer.
     ///
-    /// Allocates nothing and never waits; on an error nothing is counted.
+    /// Allocates nothing and never waits. On an error nothing is counted.
     pub fn add_row<R>(&self, row: R, score: f64, class: u8) -> Result<Counted, RowError>
     where
         R: IntoIterator<Item = Observed>,
@@ -133,34 +133,34 @@ impl<S: AsRef<[AtomicU64]>> AtomicCounts<S> {
         Ok(Counted::Row)
     }
 
-    /// Counts a row that was refused because of a wrong type of this feature (its index).
+    /// Counts a row that was refused because of a wrong type of the feature with this index.
     pub fn add_type_error(&self, feature: usize) -> Result<(), RowError> {
         let bins = self
             .bins
             .features
             .get(feature)
             .ok_or(RowError::Feature(feature))?;
-        // One more than 2⁶⁴ of them would take five hundred years at a thousand million a second.
+        // At a billion per second it takes five hundred years to exceed 2⁶⁴.
         self.words.as_ref()[self.offsets[feature] + bins.slots() + 1].fetch_add(1, Relaxed);
         Ok(())
     }
 
-    /// Counts a row that is answered and marked as synthetic.
+    /// Counts an answered row that is marked as synthetic.
     pub fn add_synthetic(&self) {
         self.words.as_ref()[SYNTHETIC].fetch_add(1, Relaxed);
     }
 
-    /// Counts a row that is answered and whose entity was counted before in this window.
+    /// Counts an answered row with an entity that was already counted in this window.
     pub fn add_repeated(&self) {
         self.words.as_ref()[REPEATED].fetch_add(1, Relaxed);
     }
 
-    /// Counts so many rows that were refused for a reason other than the type of a value.
+    /// Counts rows that were refused for a reason other than the type of a value.
     pub fn add_refused(&self, rows: u64) {
         self.words.as_ref()[REFUSED].fetch_add(rows, Relaxed);
     }
 
-    /// What is counted by now. Exact once nothing is added any more.
+    /// The current counts. They are exact once no thread adds any more.
     pub fn snapshot(&self) -> Counts {
         let words = self.words.as_ref();
         let read = |at: usize| words[at].load(Relaxed);

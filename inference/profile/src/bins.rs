@@ -9,34 +9,34 @@
 //!  x < min │ min ≤ x < cut 1        …      cut k ≤ x ≤ max │ max < x
 //! ```
 //!
-//! A bin is half open: it holds its lower end and not its upper one, but for the last, which holds the greatest value
-//! of training. A categorical feature has one bin a category and one for every category that training never saw.
-//! Scores have bins without ends: the first reaches down, the last up, as far as scores go.
+//! A bin is half open: it includes its lower end but not its upper one, except for the last bin, which includes the
+//! maximum of the training data. A categorical feature has one bin for each category and one for all categories that are
+//! not in the training data. The first and the last bin of the scores are open-ended.
 
 use serde::{Deserialize, Serialize};
 
 use crate::number::Exact;
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const BINS_FORMAT: u32 = 1;
 
-/// Rows of training behind one bin, so that the reference's own noise in a bin stays small.
+/// Rows of the training data for each bin, so that the noise of the reference in a bin is small.
 const ROWS_A_BIN: usize = 30;
 const MIN_BINS: usize = 4;
 const MAX_BINS: usize = 64;
 
-/// A numeric column of at most this many distinct values holds codes or small counts: one bin a value.
+/// A numeric column with at most this many distinct values has codes or small counts. Each value gets a bin.
 const FEW_VALUES: usize = 10;
 
-/// The bins of a model's features, in the model's order, and of its score. The content of a bundle's bins file.
+/// The bins of a model's features, in the order of the model, and of its score. The content of a bundle's bins file.
 ///
-/// Numbers are decimal text that reads back as the same bits, so equal bins have equal bytes.
+/// Numbers are decimal text that parses to the same bits, so equal bins have equal bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Bins {
     /// [`BINS_FORMAT`].
     pub format: u32,
-    /// One entry a feature; names are unique.
+    /// One entry for each feature. Names are unique.
     pub features: Vec<FeatureBins>,
     /// The bins of the score, a probability.
     pub score: ScoreBins,
@@ -48,7 +48,7 @@ pub struct Bins {
 pub struct FeatureBins {
     /// The feature's name.
     pub name: String,
-    /// Where its values go.
+    /// How its values are binned.
     pub bins: BinKind,
 }
 
@@ -58,14 +58,14 @@ pub struct FeatureBins {
 pub enum BinKind {
     /// By intervals. Slots: `below`, one for each interval, `above`.
     Numeric {
-        /// Least and greatest value of training; absent where training saw none, and every value is `above` then.
+        /// Minimum and maximum of the training data. Absent if it has no value; then every value is `above`.
         range: Option<(Exact<f32>, Exact<f32>)>,
-        /// Where one bin ends and the next begins: rising, above the least value, at most the greatest.
+        /// Where one bin ends and the next begins: increasing, above the minimum, at most the maximum.
         cuts: Vec<Exact<f32>>,
     },
-    /// By word. Slots: one for each category, in this order, and one for every other word.
+    /// By category. Slots: one for each category, in this order, and one for all others.
     Categorical {
-        /// The categories of training; no word is there twice.
+        /// The categories of the training data, without duplicates.
         categories: Vec<String>,
     },
 }
@@ -74,18 +74,18 @@ pub enum BinKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScoreBins {
-    /// Where one bin ends and the next begins: rising, each in (0, 1]. A score that equals a cut is in the upper bin.
+    /// Where one bin ends and the next begins: increasing, each in (0, 1]. A score that equals a cut is in the upper bin.
     pub cuts: Vec<Exact<f64>>,
 }
 
 /// The value of one feature in one row, as it was scored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Observed {
-    /// A number of a numeric feature; NaN counts as missing, an infinite one as out of range.
+    /// A number of a numeric feature. NaN counts as missing, an infinite number as out of range.
     Number(f32),
     /// Index of a category of a categorical feature.
     Category(u32),
-    /// A category that training never saw.
+    /// A category that is not in the training data.
     NewCategory,
     /// No value.
     Missing,
@@ -94,15 +94,15 @@ pub enum Observed {
 /// Where a value is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
-    /// The slot of a present value, counted as in [`BinKind`].
+    /// The slot of a present value, as in [`BinKind`].
     Value(usize),
     /// The null bin.
     Missing,
 }
 
-/// 64 bits that identify the bins: counts of different bins must never be added.
+/// 64 bits that identify bins, because counts of different bins must not be added.
 ///
-/// It guards against mistakes, not against people; an address is a [`modelward_wire::Digest`].
+/// It protects against mistakes, not against attackers. Artifacts are addressed by a [`modelward_wire::Digest`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fingerprint(u64);
@@ -117,19 +117,19 @@ pub enum BinsError {
     /// There are no features.
     #[error("bins name no feature; give one column at least")]
     Empty,
-    /// Two features of one name, or one without a name.
-    #[error("feature name {0:?} is empty or there twice in the bins")]
+    /// Two features have the same name, or one has none.
+    #[error("feature name {0:?} is empty, or is in the bins twice")]
     Name(String),
-    /// Cuts that are not rising, or outside the range.
-    #[error("bins of {0:?} have cuts that do not rise from above the least value to at most the greatest")]
+    /// The cuts are not increasing, or are outside of the range.
+    #[error("bins of {0:?} have cuts that do not increase from above the minimum to at most the maximum")]
     Cuts(String),
-    /// A category that is there twice.
+    /// A category is there twice.
     #[error("bins of {0:?} have category {1:?} twice")]
     Category(String, String),
-    /// A column holds an infinite number.
-    #[error("column {0:?} holds an infinite number; a training column holds finite ones and NaN for missing")]
+    /// A column has an infinite number.
+    #[error("column {0:?} has an infinite number; use finite numbers, and NaN for missing values")]
     Infinite(String),
-    /// A score that is no probability.
+    /// A score is not a probability.
     #[error("out-of-fold score {index} is {value}; scores are probabilities from 0 to 1")]
     Score {
         /// Its index, from 0.
@@ -137,7 +137,7 @@ pub enum BinsError {
         /// The score as text.
         value: String,
     },
-    /// A text that is no fingerprint.
+    /// A string is not a fingerprint.
     #[error("{0:?} is not a fingerprint; it must be 16 lower-case hexadecimal digits")]
     Fingerprint(String),
 }
@@ -150,7 +150,7 @@ pub struct WrongKind;
 // === impl Bins ===
 
 impl Bins {
-    /// Checked bins of these features, in the model's order.
+    /// Checked bins of these features, in the order of the model.
     pub fn new(features: Vec<FeatureBins>, score: ScoreBins) -> Result<Self, BinsError> {
         let bins = Self {
             format: BINS_FORMAT,
@@ -161,8 +161,8 @@ impl Bins {
         Ok(bins)
     }
 
-    /// Counters of [`Counts`](crate::Counts) in these bins: of each feature the slots, missing values and type errors, and the slots of
-    /// both classes of scores.
+    /// Number of counters of [`Counts`](crate::Counts) in these bins: the slots, missing values and type errors of each feature, and the
+    /// score slots of both classes.
     pub fn counters(&self) -> usize {
         let features = self.features.iter().map(|feature| feature.slots() + 2);
         features.sum::<usize>() + 2 * self.score.slots()
@@ -173,7 +173,7 @@ impl Bins {
         (self.feature_fingerprint(), self.score_fingerprint())
     }
 
-    /// Checks what serde cannot. Call it on everything that was read.
+    /// Checks what serde cannot check. Call it on everything that was read.
     pub fn check(&self) -> Result<(), BinsError> {
         if self.format != BINS_FORMAT {
             return Err(BinsError::Format(self.format));
@@ -202,7 +202,7 @@ impl Bins {
         Ok(())
     }
 
-    /// What identifies the features' bins: their names, order, cuts and categories.
+    /// Identifies the bins of the features: their names, order, cuts and categories.
     pub fn feature_fingerprint(&self) -> Fingerprint {
         let mut hash = Fnv::new();
         for feature in &self.features {
@@ -228,7 +228,7 @@ impl Bins {
         hash.end()
     }
 
-    /// What identifies the score's bins.
+    /// Identifies the bins of the score.
     pub fn score_fingerprint(&self) -> Fingerprint {
         let mut hash = Fnv::new();
         for cut in &self.score.cuts {
@@ -241,18 +241,18 @@ impl Bins {
 // === impl FeatureBins ===
 
 impl FeatureBins {
-    /// Bins of a numeric column of the training data, NaN being missing.
+    /// Bins of a numeric column of the training data. NaN is a missing value.
     ///
-    /// [`Self::chosen_by`] all of them.
+    /// Like [`Self::chosen_by`] with all values.
     pub fn numeric(name: &str, values: &[f32]) -> Result<Self, BinsError> {
         Self::chosen_by(name, values, values)
     }
 
-    /// Bins of a numeric column that ends where `values` end, cut at the quantiles of `choosing`, some of them.
+    /// Bins of a numeric column with the range of `values`, cut at the quantiles of `choosing`, which is a part of them.
     ///
-    /// With N present values there are at most B = clamp(N/30, 4, 64) bins of about N/B values each. A value that alone fills a
-    /// bin has it to itself; equal values are never in two bins. A column of at most max(B, 10) distinct choosing values has one
-    /// bin for each, a constant one has one bin, one without any value has none.
+    /// With N present values there are at most B = clamp(N/30, 4, 64) bins of about N/B values each. A value that fills a bin
+    /// alone has its own bin. Equal values are never in two bins. A column with at most max(B, 10) distinct choosing values has
+    /// one bin for each, a constant column has one bin, and a column without values has none.
     pub fn chosen_by(name: &str, values: &[f32], choosing: &[f32]) -> Result<Self, BinsError> {
         let sorted = |values: &[f32]| {
             let mut present: Vec<f32> = values.iter().copied().filter(|value| !value.is_nan()).collect();
@@ -275,7 +275,7 @@ impl FeatureBins {
         })
     }
 
-    /// Bins of a categorical feature: its categories, in the order of the model's schema.
+    /// Bins of a categorical feature: its categories, in the order of the schema.
     pub fn categorical(name: &str, categories: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             name: name.to_owned(),
@@ -294,12 +294,12 @@ impl FeatureBins {
         }
     }
 
-    /// Whether neighbouring slots are neighbouring values.
+    /// Whether adjacent slots have adjacent values.
     pub fn is_ordered(&self) -> bool {
         matches!(self.bins, BinKind::Numeric { .. })
     }
 
-    /// The slots of values outside what training saw: below and above, or new categories.
+    /// The slots of values outside of the training data: below and above, or new categories.
     pub fn outside(&self) -> impl Iterator<Item = usize> + use<> {
         let last = self.slots() - 1;
         let first = match &self.bins {
@@ -374,10 +374,10 @@ impl FeatureBins {
 // === impl ScoreBins ===
 
 impl ScoreBins {
-    /// Bins of out-of-fold scores, as many and as full as those of a numeric feature.
+    /// Bins of out-of-fold scores, chosen like those of a numeric feature.
     ///
-    /// Out-of-fold only: a model's scores of the rows that it was fitted on are spread wider than those of any other
-    /// rows, and every window would look drifted beside them.
+    /// The scores must be out of fold. A model's scores of the rows that it was fitted on are more extreme than those of
+    /// other rows, and every window would look drifted in comparison.
     pub fn from_out_of_fold(scores: &[f64]) -> Result<Self, BinsError> {
         let bad = scores.iter().position(|score| !(0.0..=1.0).contains(score));
         if let Some(index) = bad {
@@ -386,7 +386,7 @@ impl ScoreBins {
         }
         let mut sorted = scores.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
-        // All scores are finite: nothing is filtered away.
+        // All scores are finite, so none is filtered out.
         let cuts = quantile_cuts(&sorted, sorted.len())
             .into_iter()
             .filter_map(Exact::new)
@@ -410,9 +410,9 @@ fn rising<T: PartialOrd>(cuts: &[T]) -> bool {
     cuts.windows(2).all(|pair| pair[0] < pair[1])
 }
 
-/// Whether the bins of a numeric feature are cut by this row of the training data, counted from 0, and the categories of a
-/// categorical one known by it: every second row, in an order that no other order goes along with (SplitMix64, Steele, Lea and
-/// Flood 2014). The other rows say how full the bins are.
+/// Whether this row of the training data, counted from 0, is used to choose the cuts of numeric features and the categories of
+/// categorical ones. This is true for half of the rows, pseudorandomly, so that it does not depend on the order of the data
+/// (SplitMix64, Steele, Lea and Flood 2014). The other rows determine how full the bins are.
 pub fn chooses_bins(row: usize) -> bool {
     let mut bits = (row as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -420,10 +420,10 @@ pub fn chooses_bins(row: usize) -> bool {
     (bits ^ (bits >> 31)) & 1 == 0
 }
 
-/// Cuts of sorted values, as many as fit so many `rows`: values at which a new bin begins, the first value never among them.
+/// Cuts of sorted values, as many as fit this number of `rows`: values at which a new bin begins, except for the first value.
 ///
-/// It walks over the distinct values and closes a bin where that brings it nearest to an equal share of what is left,
-/// so that a heavy value does not starve the bins after it. All in integers: no rounding decides.
+/// It iterates over the distinct values and closes a bin when that brings it closest to an equal share of the remaining
+/// values, so that a frequent value does not leave the following bins empty. It uses only integers, so nothing is rounded.
 fn quantile_cuts<T: Copy + PartialOrd>(sorted: &[T], rows: usize) -> Vec<T> {
     let runs: Vec<(T, usize)> = sorted
         .chunk_by(|a, b| a == b)
@@ -436,7 +436,7 @@ fn quantile_cuts<T: Copy + PartialOrd>(sorted: &[T], rows: usize) -> Vec<T> {
     let mut cuts = Vec::with_capacity(most);
     let (mut left, mut bins_left, mut held) = (sorted.len(), most, 0);
     for (index, (value, count)) in runs.iter().enumerate() {
-        // With the share s = left / bins_left: held + count - s > s - held, so it is better to close before this value.
+        // With the share s = left / bins_left: held + count - s > s - held, so it is better to close the bin before this value.
         if held > 0 && bins_left > 1 && (2 * held + count) * bins_left > 2 * left {
             cuts.push(*value);
             left -= held;
@@ -477,7 +477,7 @@ impl Fnv {
         }
     }
 
-    /// The length goes first, so that two texts cannot be cut differently.
+    /// The length comes first, so that the boundary between two texts is unambiguous.
     fn text(&mut self, text: &str) {
         self.bytes(&(text.len() as u64).to_le_bytes());
         self.bytes(text.as_bytes());
@@ -553,7 +553,7 @@ mod tests {
 
     #[test]
     fn a_heavy_value_has_a_bin_to_itself_and_the_others_share_the_rest() {
-        // A third zeros, as the depression of an ST segment has.
+        // A third of the values is zero, like the depression of an ST segment.
         let values: Vec<f32> = (0..300).map(|i| if i < 100 { 0.0 } else { i as f32 }).collect();
         let cuts = cuts_of(&values);
         assert_eq!(cuts[0], 100.0);

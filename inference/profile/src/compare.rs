@@ -1,4 +1,4 @@
-//! From a p-value and a size to a comparison: whether something has changed, and by how much.
+//! Makes a comparison from a p-value and a size: whether something has changed, and by how much.
 
 use modelward_wire::DriftVerdict;
 
@@ -10,14 +10,14 @@ use crate::{
     test::Size,
 };
 
-/// Effects are rounded to 6 places, and so is evidence.
+/// Effects and evidence are rounded to 6 decimal places.
 const PLACES: f64 = 1e6;
-/// The logarithm of evidence that is as good as certain.
+/// The largest value of evidence, practically certainty.
 const MOST_EVIDENCE: f64 = 1e6;
-/// −log of the p-value from which on a size is worth computing: one in twenty.
+/// A size is computed if −log of the p-value is at least this, for a p-value of about one in twenty.
 const WORTH_A_SIZE: f64 = 3.0;
 
-/// What one test found over some of the newest windows; `log_p` is `None` where it cannot tell.
+/// The result of one test over some of the newest windows. `log_p` is `None` if the test cannot decide.
 pub(crate) fn comparison(
     windows: u64,
     counts: Sides,
@@ -55,8 +55,8 @@ pub(crate) fn comparison(
     comparison
 }
 
-/// The nearest decimal number of 6 places; halves away from zero.
+/// The nearest number with 6 decimal places. Halves are rounded away from zero.
 pub(crate) fn rounded(value: f64) -> f64 {
-    // Not a negative zero, which has another text.
+    // Avoids a negative zero, which is formatted differently.
     (value * PLACES).round() / PLACES + 0.0
 }

@@ -1,7 +1,7 @@
-//! Counts of rows in frozen bins, which add up exactly.
+//! Counts of rows in frozen bins. They can be added exactly.
 //!
-//! Every number is a whole one, so adding is associative and commutative to the last bit: any split of the same rows
-//! over any number of Pods, merged in any order, has the same bytes.
+//! All numbers are integers, so addition is exactly associative and commutative. Any split of the same rows over any
+//! number of Pods, merged in any order, gives the same bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +10,13 @@ use crate::{
     number::FixedSum,
 };
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const COUNTS_FORMAT: u32 = 1;
 
-/// What was seen of one model: its features, its scores and the rows that were left out of both.
+/// The counts of one model: its features, its scores, and the rows that are in neither.
 ///
-/// A reference may join the features' counts of one source with the scores' counts of another (the features of an
-/// accepted window, the out-of-fold scores of the rows trained on), so both halves name their own bins and rows.
+/// A reference may combine feature counts and score counts of different sources (the features of an accepted window and
+/// the out-of-fold scores of the training rows), so each part has its own bins and rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Counts {
@@ -26,7 +26,7 @@ pub struct Counts {
     pub features: FeatureCounts,
     /// The rows' scores.
     pub score: ScoreCounts,
-    /// Rows that were answered and not counted above.
+    /// Answered rows that are not counted above.
     pub aside: Aside,
     /// Rows that were refused for a reason other than the type of a value, and bodies from which no row can be read.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -37,11 +37,11 @@ pub struct Counts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FeatureCounts {
-    /// The bins that were counted in: [`Bins::feature_fingerprint`].
+    /// The bins of these counts: [`Bins::feature_fingerprint`].
     pub bins: Fingerprint,
     /// Rows counted.
     pub rows: u64,
-    /// One entry a feature, in the order of the bins.
+    /// One entry for each feature, in the order of the bins.
     pub features: Vec<FeatureCount>,
 }
 
@@ -53,15 +53,15 @@ pub struct FeatureCount {
     pub values: Vec<u64>,
     /// Rows without a value.
     pub missing: u64,
-    /// Rows that were refused because of a wrong type here; they are in no other count.
+    /// Rows that were refused because of a wrong type of this feature. They are in no other count.
     pub type_errors: u64,
 }
 
-/// Counts of the scores, by the class that was answered.
+/// Counts of the scores, by the class in the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScoreCounts {
-    /// The bins that were counted in: [`Bins::score_fingerprint`].
+    /// The bins of these counts: [`Bins::score_fingerprint`].
     pub bins: Fingerprint,
     /// Rows counted.
     pub rows: u64,
@@ -69,10 +69,10 @@ pub struct ScoreCounts {
     pub classes: [ClassCount; 2],
 }
 
-/// Scores of the rows that were answered with one class.
+/// Scores of the rows with one class in the answer.
 ///
-/// A score s counts as q = round(s·2³²) units; its square as round(q²/2³²) units. Both sums are exact from there on,
-/// so the mean is off by at most 2⁻³³ and the mean square by at most 2⁻³¹.
+/// A score s counts as q = round(s·2³²) units and its square as round(q²/2³²) units. The sums of these are exact, so the
+/// error of the mean is at most 2⁻³³ and the error of the mean square at most 2⁻³¹.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClassCount {
@@ -84,34 +84,34 @@ pub struct ClassCount {
     pub sum_squares: FixedSum,
 }
 
-/// Rows that were answered and are kept out of every judgement.
+/// Answered rows that no judgement uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Aside {
-    /// Load that was marked as synthetic.
+    /// Rows that were marked as synthetic.
     pub synthetic: u64,
-    /// Rows of an entity that was counted before in the same window.
+    /// Rows of an entity that was already counted in the same window.
     pub repeated: u64,
-    /// Rows beyond what one process counts in one window ([`crate::atomic::ROW_LIMIT`]).
+    /// Rows above the limit of one process in one window ([`crate::atomic::ROW_LIMIT`]).
     pub over_limit: u64,
 }
 
-/// Why a row cannot be counted. Nothing was counted then.
+/// Why a row cannot be counted. Nothing was counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
     /// The row has more or fewer values than there are features.
-    #[error("the row has {found} values, the bins have {expected} features")]
+    #[error("the row has {found} values, but the bins have {expected} features")]
     Length {
-        /// Values of the row.
+        /// Number of values.
         found: usize,
-        /// Features of the bins.
+        /// Number of features.
         expected: usize,
     },
-    /// A number for a categorical feature, a category for a numeric one, or a category beyond the last.
+    /// A number for a categorical feature, a category for a numeric one, or a category with an unknown index.
     #[error("value {0} of the row does not belong to the kind of its feature")]
     Kind(usize),
-    /// The score is no probability.
+    /// The score is not a probability.
     #[error("the score is not a probability from 0 to 1")]
     Score,
     /// The class is neither 0 nor 1.
@@ -124,29 +124,29 @@ pub enum RowError {
     #[error("a counter is full; start a new window")]
     Full,
     /// The counts were made for other bins.
-    #[error("the counts were made for other bins than those given")]
+    #[error("the counts were made for other bins")]
     OtherBins,
 }
 
-/// Why counts cannot be used together.
+/// Why counts cannot be used or combined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CountsError {
     /// They have a format that this program does not know.
     #[error("counts have format {0}, this program reads format {COUNTS_FORMAT}")]
     Format(u32),
-    /// They were counted in other bins.
+    /// They belong to other bins.
     #[error("counts of {0} were made in other bins; only counts of the same bins can be added or compared")]
     OtherBins(&'static str),
-    /// They have another shape than their bins.
-    #[error("counts of {0} have another number of bins than the bins they name")]
+    /// Their shape does not match their bins.
+    #[error("counts of {0} do not have the number of bins that their bins have")]
     Shape(String),
-    /// A sum does not fit 64 bits (128 for sums of scores).
-    #[error("the sum of {0} does not fit its counter; merge fewer windows")]
+    /// A sum does not fit into 64 bits (128 for sums of scores).
+    #[error("the sum of {0} does not fit into its counter; merge fewer windows")]
     Overflow(&'static str),
 }
 
-/// One valid row, ready to be counted.
+/// A valid row, ready to be counted.
 pub(crate) struct Scored {
     pub(crate) slot: usize,
     pub(crate) class: usize,
@@ -154,7 +154,7 @@ pub(crate) struct Scored {
     pub(crate) square_units: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -162,7 +162,7 @@ fn is_zero(count: &u64) -> bool {
 // === impl Counts ===
 
 impl Counts {
-    /// Counts of nothing, in these bins.
+    /// Empty counts in these bins.
     pub fn new(bins: &Bins) -> Self {
         let features = bins
             .features
@@ -195,9 +195,9 @@ impl Counts {
         }
     }
 
-    /// Counts one row: a value for each feature in the order of the bins, the score, the class that was answered.
+    /// Counts one row: a value for each feature in the order of the bins, the score, and the class in the answer.
     ///
-    /// The bins must be those that these counts were made for. Allocates nothing; on an error nothing is counted.
+    /// The bins must be those of these counts. Allocates nothing. On an error nothing is counted.
     pub fn add_row<R>(&mut self, bins: &Bins, row: R, score: f64, class: u8) -> Result<(), RowError>
     where
         R: IntoIterator<Item = Observed>,
@@ -209,7 +209,7 @@ impl Counts {
         if !self.fits(bins) {
             return Err(RowError::OtherBins);
         }
-        // No counter of a row is above the number of rows, so one look is enough.
+        // No counter exceeds the number of rows, so this check is enough.
         if self.features.rows == u64::MAX || self.score.rows == u64::MAX {
             return Err(RowError::Full);
         }
@@ -223,13 +223,13 @@ impl Counts {
         self.score.rows += 1;
         let class = &mut self.score.classes[scored.class];
         class.values[scored.slot] += 1;
-        // At most 2⁶⁴ rows of 2³² units each: far from 2¹²⁸.
+        // At most 2⁶⁴ rows of 2³² units each, far below 2¹²⁸.
         class.sum.0 += u128::from(scored.units);
         class.sum_squares.0 += u128::from(scored.square_units);
         Ok(())
     }
 
-    /// Counts a row that was refused because of a wrong type of this feature (its index).
+    /// Counts a row that was refused because of a wrong type of the feature with this index.
     pub fn add_type_error(&mut self, feature: usize) -> Result<(), RowError> {
         let count = self
             .features
@@ -240,7 +240,7 @@ impl Counts {
         Ok(())
     }
 
-    /// Whether every slot of the bins has a counter. The fingerprints would take too long for each row.
+    /// Whether every slot of the bins has a counter. Comparing fingerprints would take too long for each row.
     fn fits(&self, bins: &Bins) -> bool {
         let features = &self.features.features;
         features.len() == bins.features.len()
@@ -255,7 +255,7 @@ impl Counts {
                 .all(|class| class.values.len() == bins.score.slots())
     }
 
-    /// Counters, as [`Bins::counters`] says for the bins.
+    /// Number of counters, see [`Bins::counters`].
     pub fn counters(&self) -> usize {
         let features = self
             .features
@@ -266,7 +266,7 @@ impl Counts {
         features.chain(scores).sum()
     }
 
-    /// The features of which more than half of the rows have a value outside of these bins: a later change of such values is not seen.
+    /// The features with values outside of these bins in more than half of the rows. Later changes of such values are not detected.
     pub fn outside(&self, bins: &Bins) -> Vec<String> {
         let features = bins.features.iter().zip(&self.features.features);
         let is_outside = |(bins, count): &(&FeatureBins, &FeatureCount)| {
@@ -279,7 +279,7 @@ impl Counts {
             .collect()
     }
 
-    /// Rows that were answered, counted or aside; `None` where that does not fit 64 bits.
+    /// All answered rows, counted or aside, or `None` if the number does not fit into 64 bits.
     pub fn answered(&self) -> Option<u64> {
         let Aside {
             synthetic,
@@ -314,13 +314,13 @@ impl Counts {
         Ok(())
     }
 
-    /// Checks what serde cannot: that these are counts of these bins. Call it on everything that was read.
+    /// Checks what serde cannot check: that these are counts of these bins. Call it on everything that was read.
     pub fn check(&self, bins: &Bins) -> Result<(), CountsError> {
         self.check_in(bins, bins.fingerprints())
     }
 
-    /// [`Counts::check`] where the fingerprints of the bins are known ([`Bins::fingerprints`]): they take as long as the rest of a
-    /// judgement.
+    /// [`Counts::check`] with known fingerprints of the bins ([`Bins::fingerprints`]). Computing them takes as long as the rest of
+    /// a judgement.
     pub fn check_in(
         &self,
         bins: &Bins,
@@ -337,7 +337,7 @@ impl Counts {
 // === impl FeatureCounts ===
 
 impl FeatureCounts {
-    /// Adds counts of the same bins. On an error they may be added in part.
+    /// Adds counts of the same bins. On an error some of them may have been added.
     pub(crate) fn merge(&mut self, other: &Self) -> Result<(), CountsError> {
         if self.bins != other.bins || self.features.len() != other.features.len() {
             return Err(CountsError::OtherBins("the features"));
@@ -370,16 +370,16 @@ impl FeatureCounts {
 // === impl FeatureCount ===
 
 impl FeatureCount {
-    /// Rows with a value; `None` where that does not fit 64 bits.
+    /// Rows with a value, or `None` if the number does not fit into 64 bits.
     pub fn present(&self) -> Option<u64> {
         self.values
             .iter()
             .try_fold(0, |sum: u64, count| sum.checked_add(*count))
     }
 
-    /// Rows with or without a value; `None` where that does not fit 64 bits.
+    /// Rows with or without a value, or `None` if the number does not fit into 64 bits.
     ///
-    /// It may be less than the rows of the whole by the few that were being counted when a process was killed.
+    /// It may be less than the number of all rows, by the rows that were being counted when a process was killed.
     pub fn seen(&self) -> Option<u64> {
         self.present()?.checked_add(self.missing)
     }
@@ -397,7 +397,7 @@ impl ScoreCounts {
             .map(|(a, b)| a.saturating_add(*b))
     }
 
-    /// Mean of all scores, and the variance around it (divided by the number of scores). `None` without rows.
+    /// Mean and variance of all scores (divided by the number of scores). `None` without rows.
     pub fn mean_and_variance(&self) -> Option<(f64, f64)> {
         let [zero, one] = &self.classes;
         let scores = zero.len()?.checked_add(one.len()?)?;
@@ -406,7 +406,7 @@ impl ScoreCounts {
         }
         let mean = FixedSum(zero.sum.0.checked_add(one.sum.0)?).to_f64() / scores as f64;
         let square = FixedSum(zero.sum_squares.0.checked_add(one.sum_squares.0)?).to_f64() / scores as f64;
-        // Rounded squares can fall just short of the squared mean.
+        // The mean of the rounded squares can be slightly below the squared mean.
         Some((mean, (square - mean * mean).max(0.0)))
     }
 
@@ -442,7 +442,7 @@ impl ScoreCounts {
 }
 
 impl ClassCount {
-    /// Scores counted; `None` where that does not fit 64 bits.
+    /// Number of scores, or `None` if it does not fit into 64 bits.
     pub fn len(&self) -> Option<u64> {
         self.values
             .iter()
@@ -460,14 +460,14 @@ impl ClassCount {
 impl Scored {
     #[inline]
     pub(crate) fn new(bins: &Bins, score: f64, class: u8) -> Result<Self, RowError> {
-        // NaN is in no range.
+        // NaN is not in any range.
         if !(0.0..=1.0).contains(&score) {
             return Err(RowError::Score);
         }
         if class > 1 {
             return Err(RowError::Class(class));
         }
-        // Scaling by a power of two is exact; `round` takes halves away from zero on every machine.
+        // Scaling by a power of two is exact. `round` rounds halves away from zero on every machine.
         let units = (score * FixedSum::SCALE as f64).round() as u64;
         let half = u128::from(FixedSum::SCALE / 2);
         let square_units =

@@ -2,7 +2,7 @@
 
 use crate::{counts::CountsError, number::Exact};
 
-/// Why nothing can be judged.
+/// Why a window cannot be judged.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JudgeError {
@@ -19,13 +19,13 @@ pub enum JudgeError {
         field: String,
         /// Its value.
         value: Exact<f64>,
-        /// Whether 1 itself is allowed.
+        /// Whether 1 is allowed.
         at_most_one: bool,
     },
-    /// Windows are not in the order of time, or one is there twice.
-    #[error("the windows are not in the order of time, each once and before the end")]
+    /// Windows are not in chronological order, or one is there twice.
+    #[error("the windows are not in chronological order, each once and before the end")]
     Order,
-    /// The rule's season has no length.
+    /// The season of the rule has length 0.
     #[error("the rule's season has a length of 0 seconds")]
     Season,
     /// The rule sets a tolerance for a feature that is not there.

@@ -1,16 +1,16 @@
-//! The verdict on the newest window of a version, by what was counted since its reference.
+//! The verdict on the newest window of a version, from the counts since its reference.
 //!
-//! Each feature is compared by each test ([`test::ALL`]) over each span (the newest window, the last 4 and the last 24 together; where
-//! traffic repeats, whole seasons), and the span with most evidence counts. The feature drifted where, for one of the tests, all of
-//! this holds:
+//! Each feature is compared by each test ([`test::ALL`]) over each span (the newest window, the last 4 and the last 24 together; if
+//! traffic repeats, whole seasons). The span with the most evidence counts. The feature drifted if all of this holds for one of the
+//! tests:
 //!
 //! 1. the reference and the newest window, or the newest season, have [`Rule::min_rows`] each;
-//! 2. **it has changed**: the p-value of "both are samples of one law" is at most the comparison's level. All levels of a
-//!    version's life add up to [`Rule::ever`] ([`crate::lifetime`]);
-//! 3. **the change is large**: its lower bound over the same span, which holds with [`Rule::confidence`], is at or over the tolerance.
+//! 2. **it has changed**: the p-value of "both are samples of the same distribution" is at most the level of the comparison. All
+//!    levels of a version's life add up to [`Rule::ever`] ([`crate::lifetime`]);
+//! 3. **the change is large**: its lower bound over the same span, which holds with [`Rule::confidence`], is at least the tolerance.
 //!
-//! Too few rows is `InsufficientData`, never "no drift". Everything is decided on the rounded numbers that are written down, so
-//! a reader can decide again. The same counts give the same bytes: there is no chance in it.
+//! Too few rows give `InsufficientData`, never "no drift". All decisions use the rounded numbers of the judgement, so a reader can
+//! verify them. A judgement is deterministic: the same counts give the same bytes.
 
 use modelward_wire::{DriftAspect, DriftVerdict};
 
@@ -34,12 +34,12 @@ use crate::{
     traffic::{Traffic, judge_traffic},
 };
 
-/// How far a p-value is usually overstated where it cannot matter by itself, in natural logarithms: 4 to 6. Where it is more than this, a
-/// change of several phases may be found later. More would have p-values counted exactly in most reports.
+/// By how much a bound is assumed to overstate a p-value, in natural logarithms. It is usually 4 to 6. If it is more than this constant,
+/// a change of several phases may be found later. With a larger constant, most reports would compute exact p-values.
 const INEXACT: f64 = 4.0;
 
-/// Judges the last of `windows` by all of them. They come in the order of time and do not overlap; any number of old ones, and those
-/// without rows, may be left out.
+/// Judges the last of `windows`, using all of them. They are in chronological order and do not overlap. Any number of old windows, and
+/// windows without rows, may be left out.
 pub fn judge(
     reference: &Reference,
     windows: &[WindowCounts<'_>],
@@ -58,7 +58,7 @@ pub fn judge_with_traffic(
     judge_all(test::ALL, reference, windows, traffic, rule)
 }
 
-/// [`judge`] by other tests than those of the release. Each has a name of its own.
+/// [`judge`] with other tests than those of the release. Their names must be unique.
 pub fn judge_with(
     tests: &[&dyn DriftTest],
     reference: &Reference,
@@ -98,7 +98,7 @@ fn judge_all(
         .collect();
     let score = judge_scores(reference, &spans, log_level, rule);
     let refused = judge_refused(reference, &spans, log_level, rule);
-    // It is judged in windows without rows too, so the time before a window is not its own.
+    // Traffic is judged in windows without rows too, so the time before a window does not belong to it.
     let of_newest = log_weight_of(&windows[windows.len() - 1..])?;
     let traffic = traffic.map(|traffic| judge_traffic(traffic, level_of_each + of_newest, rule));
     let drifted = |comparison: &Comparison| comparison.verdict == DriftVerdict::Drift;
@@ -147,7 +147,7 @@ fn judge_feature(
     let judged = applies.map(|test| {
         let tolerance = rule.tolerance_of(&bins.name, test.aspect());
         let log_level = log_level + libm::log(test.weight(bins) / weights);
-        // Refused rows are rows too, and a window may have no others.
+        // Refused rows also count as rows, because a window may have no others.
         let refused = |counts: &Counts| match test.aspect() {
             DriftAspect::TypeErrors => counts.features.features[feature].type_errors,
             _ => 0,
@@ -187,8 +187,8 @@ fn judge_feature(
     }
 }
 
-/// log p of "each window has the law of its phase". No row is in two of the pairs, so their p-values are independent, and by Fisher's
-/// method −Σ log p is at most a Gamma variable.
+/// log p of "each window has the distribution of its phase". No row is in two of the pairs, so their p-values are independent, and by
+/// Fisher's method −Σ log p is at most a Gamma variable.
 fn log_p_by_phase(
     test: &dyn DriftTest,
     bins: &FeatureBins,
@@ -216,14 +216,14 @@ fn log_p_by_phase(
     if many == 1 || found <= log_level || most > log_level {
         return Some(found);
     }
-    // Each has to be exact where together they can reach the level.
+    // Each has to be exact if together they can reach the level.
     let (many, sum) = fisher(log_level / f64::from(many));
     Some(log_gamma_upper(many, sum))
 }
 
 fn judge_scores(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule: &Rule) -> Comparison {
     let before: Vec<u64> = reference.counts.score.by_slot().collect();
-    // Scores of the reference are those of its training, of no phase.
+    // The scores of the reference are those of its training and belong to no phase.
     let spans = spans.iter().filter(|span| !span.is_by_phase());
     let comparisons = spans.map(|span| {
         let now = span.scores();
@@ -262,7 +262,7 @@ fn judge_refused(reference: &Reference, spans: &[Span<'_>], log_level: f64, rule
     most_telling(comparisons).unwrap_or_else(|| nothing_to_compare(rule.rate_tolerance, log_level))
 }
 
-/// A comparison of no span: a season is not over yet.
+/// The comparison if there is no span, because the first season is not over yet.
 fn nothing_to_compare(tolerance: Exact<f64>, log_level: f64) -> Comparison {
     Comparison {
         verdict: DriftVerdict::InsufficientData,
@@ -275,7 +275,7 @@ fn nothing_to_compare(tolerance: Exact<f64>, log_level: f64) -> Comparison {
     }
 }
 
-/// The comparison with most evidence; the shortest span among equals.
+/// The comparison with the most evidence. If several are equal, the one with the shortest span.
 fn most_telling(comparisons: impl Iterator<Item = Comparison>) -> Option<Comparison> {
     let evidence = |comparison: &Comparison| comparison.log_evidence.map_or(-1.0, Exact::get);
     comparisons.reduce(|best, next| {
@@ -306,7 +306,7 @@ pub(crate) mod tests {
         Bins::new(features, ScoreBins::from_out_of_fold(&scores).unwrap()).unwrap()
     }
 
-    /// `rows` rows: x cycles through 0..100 and `shift` more, every `gap`-th is missing.
+    /// `rows` rows: x cycles through 0..100, plus `shift`. Every `gap`-th value is missing.
     fn counts(rows: usize, shift: f32, gap: usize) -> Counts {
         let bins = bins();
         let mut counts = Counts::new(&bins);
@@ -324,7 +324,7 @@ pub(crate) mod tests {
         counts
     }
 
-    /// A reference whose bins were there before.
+    /// A reference with bins that were not chosen by its rows.
     fn reference(counts: &Counts) -> Reference {
         Reference {
             bins: bins(),
@@ -440,7 +440,7 @@ pub(crate) mod tests {
                 counts: &window,
             })
             .collect();
-        // What lies outside would be found at once.
+        // Values outside would be found at once.
         let rule = Rule {
             rate_tolerance: Exact::of(0.5),
             ..Rule::default()
@@ -488,12 +488,12 @@ pub(crate) mod tests {
         };
         assert_eq!(refused(0, 300, 30), DriftVerdict::Drift);
         assert_eq!(refused(0, 300, 0), DriftVerdict::NoDrift);
-        // A rate below the tolerance, and one that an accepted window had too.
+        // A rate below the tolerance, and one that the accepted window has too.
         assert_eq!(refused(0, 3000, 30), DriftVerdict::NoDrift);
         assert_eq!(refused(30, 300, 30), DriftVerdict::NoDrift);
-        // Fewer of them than before are no alarm.
+        // Fewer refused rows than before do not cause an alarm.
         assert_eq!(refused(200, 300, 0), DriftVerdict::NoDrift);
-        // All of them.
+        // All rows are refused.
         assert_eq!(refused(0, 0, 200), DriftVerdict::Drift);
     }
 

@@ -1,4 +1,4 @@
-//! What a model sees, as counts that add up exactly, and the judgement whether that has changed.
+//! Counts what a model sees, exactly, and judges whether it has changed.
 //!
 //! ```text
 //!  training                          serving, each Pod                       ledger                     a report
@@ -13,26 +13,27 @@
 //!      Counts (reference) ─────┴───────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! | type | holds | travels as |
+//! | type | content | stored or sent as |
 //! |---|---|---|
-//! | [`Bins`] | where each feature and the score is cut; frozen at training | a file of the bundle |
+//! | [`Bins`] | the cuts of each feature and of the score, frozen at training | a file of the bundle |
 //! | [`Counts`] | for each feature: values by slot, missing, type errors; for each class: scores by slot, Σs, Σs²; rows left aside | the reference in the bundle; inside an [`Envelope`] |
-//! | [`AtomicCounts`] | the same, in words that threads add to | a mapped file, or nothing |
-//! | [`Envelope`] | all that one process counted of one route in one window by now | a message to the ledger |
+//! | [`AtomicCounts`] | the same, in words that threads add to | a mapped file, or not at all |
+//! | [`Envelope`] | everything that one process has counted of one route in one window | a message to the ledger |
 //! | [`Judgement`] | for each feature and test: effect, bounds, p, q, counts on both sides; the verdict | a report |
 //!
-//! What holds:
-//! * **Counts are whole numbers.** Adding is exact, associative and commutative, so any split over Pods and any order
-//!   has the same bytes. A sum that does not fit is an error, never a wrap. Counts of different bins do not add: both
-//!   carry a fingerprint.
-//! * **Totals are cumulative.** A message may come twice, late or never; the next one makes up for it.
-//! * **A verdict is a function of counts.** No clock, no chance, no platform's mathematics: the same counts have the
-//!   same bytes. Too few rows is [`DriftVerdict::InsufficientData`](modelward_wire::DriftVerdict), never "no drift".
-//! * **Its promises are proved** in docs/verdicts.md: a version on whose traffic nothing changes raises an alarm with probability
-//!   at most 5% over its whole life, and simulations that could refute it are in `tests/verdicts`.
+//! Guarantees:
+//! * **Counts are integers.** Addition is exact, associative and commutative, so any split over Pods and any order
+//!   give the same bytes. A sum that does not fit is an error and never wraps around. Counts of different bins cannot be
+//!   added: they have different fingerprints.
+//! * **Totals are cumulative.** A message may arrive twice, late or never. The next one makes up for it.
+//! * **A verdict is a function of counts.** It does not depend on a clock, on randomness or on the platform: the same
+//!   counts give the same bytes. Too few rows give [`DriftVerdict::InsufficientData`](modelward_wire::DriftVerdict), never
+//!   "no drift".
+//! * **False alarms are bounded**, with a proof in docs/verdicts.md: if nothing changes, a version raises an alarm with a
+//!   probability of at most 5% over its whole life. Simulations that could refute this are in `tests/verdicts`.
 //!
 //! The formulas and their sources are in the files of [`test`](mod@test), of [`stats`] and in [`lifetime`].
-//! Nothing here does IO, waits, or reads a clock.
+//! This crate does no IO, does not wait, and does not read a clock.
 
 pub mod atomic;
 pub mod bins;

@@ -1,34 +1,34 @@
-//! How the level of a version's life is shared out over its windows, spans, features and tests.
+//! How the level of a version's life is distributed over its windows, spans, features and tests.
 //!
-//! A test at 5% that is repeated window after window raises a false alarm sooner or later. Here each comparison of each
-//! report has a level of its own, and all levels of a version's life add up to at most [`crate::Rule::ever`]:
+//! A test at 5% that is repeated in every window raises a false alarm sooner or later. Here each comparison of each report
+//! has its own level, and all levels of a version's life add up to at most [`crate::Rule::ever`]:
 //!
 //! ```text
 //! level = ever × wₜ × 1/(features + 3) × 1/spans × the test's share of its feature        Σ wₜ ≤ 1
 //! ```
 //!
-//! wₜ is the probability that a time with P(later than s) = 1/(1 + log(1 + s/h)), h being an [`HOUR`], falls into window t or
-//! into the idle time before it. It depends on when the window is and on nothing that was counted in it. The probability of
-//! any alarm at any time is at most the sum of the levels (Bonferroni), however the comparisons depend on each other, and
-//! they do: all share one reference, spans overlap, features go together.
+//! wₜ is the probability that a random time with P(later than s) = 1/(1 + log(1 + s/h)), where h is an [`HOUR`], falls into
+//! window t or into the idle time before it. It depends on the time of the window, but not on what was counted in it. The
+//! probability of any alarm at any time is at most the sum of the levels (Bonferroni), for any dependence between the
+//! comparisons. They are dependent: all share one reference, spans overlap, and features are correlated.
 
 use crate::{counts::Counts, error::JudgeError};
 
-/// The scale of wₜ, in seconds: it falls a little faster than one over the time since the reference.
+/// The scale of wₜ, in seconds. wₜ falls slightly faster than one over the time since the reference.
 pub const HOUR: u64 = 3600;
 
 /// The counts of one window since the reference was taken.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowCounts<'a> {
-    /// Seconds from the reference to the window's start.
+    /// Seconds from the reference to the start of the window.
     pub from: u64,
     /// Seconds from the reference to its end.
     pub to: u64,
-    /// What was counted in it. No row of it is in the reference.
+    /// The counts of the window. None of its rows is in the reference.
     pub counts: &'a Counts,
 }
 
-/// log wₜ of the last window. It is not known what was before the first one, so that one begins at its own start.
+/// log wₜ of the last window. The time before the first window is unknown, so it does not belong to the first window.
 pub(crate) fn log_weight(windows: &[WindowCounts<'_>]) -> Result<f64, JudgeError> {
     let mut before = windows.first().map_or(0, |first| first.from);
     let mut since = before;
@@ -41,7 +41,7 @@ pub(crate) fn log_weight(windows: &[WindowCounts<'_>]) -> Result<f64, JudgeError
     }
     // 1/P(later than s).
     let rarity = |seconds: u64| 1.0 + libm::log1p(seconds as f64 / HOUR as f64);
-    // The difference of two logarithms would lose its digits where windows are short and long ago.
+    // The difference of two logarithms would lose precision if windows are short and far from the reference.
     let between = (before - since) as f64 / (HOUR as f64 + since as f64);
     Ok(libm::log(libm::log1p(between)) - libm::log(rarity(since)) - libm::log(rarity(before)))
 }
@@ -49,7 +49,7 @@ pub(crate) fn log_weight(windows: &[WindowCounts<'_>]) -> Result<f64, JudgeError
 // === impl WindowCounts ===
 
 impl WindowCounts<'_> {
-    /// Whether no row was answered in it, nor refused.
+    /// Whether it has neither answered nor refused rows.
     pub(crate) fn is_empty(&self) -> bool {
         let features = &self.counts.features;
         features.rows == 0

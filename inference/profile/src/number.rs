@@ -1,18 +1,18 @@
-//! Numbers whose text has one spelling and gives back the same bits.
+//! Numbers with a unique text that parses to the same bits.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A finite number, written as the shortest plain decimal text that reads back as the same bits (`"2.3"`, `"63"`).
+/// A finite number, written as the shortest plain decimal text that parses to the same bits (`"2.3"`, `"63"`).
 ///
-/// There is no negative zero: it would be a second spelling of zero.
+/// There is no negative zero, which would be a second text for zero.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 pub struct Exact<T>(T);
 
-/// A sum of fixed-point numbers in units of 2⁻³², written as the whole number of these units in decimal text.
+/// A sum of fixed-point numbers in units of 2⁻³², written as the number of units in decimal text.
 ///
-/// Text, because a JSON reader may hold numbers above 2⁵³ as doubles.
+/// It is text because JSON parsers may read numbers above 2⁵³ as doubles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FixedSum(pub u128);
 
@@ -20,7 +20,7 @@ pub struct FixedSum(pub u128);
 pub trait Float: Copy + PartialEq + fmt::Display + FromStr {
     /// Whether it is neither infinite nor NaN.
     fn is_finite(self) -> bool;
-    /// The number with a negative zero made positive.
+    /// The number, with negative zero replaced by zero.
     #[must_use]
     fn unsigned_zero(self) -> Self;
 }
@@ -28,7 +28,7 @@ pub trait Float: Copy + PartialEq + fmt::Display + FromStr {
 // === impl Exact ===
 
 impl<T: Float> Exact<T> {
-    /// The number, or `None` where it is infinite or NaN.
+    /// The number, or `None` if it is infinite or NaN.
     pub fn new(value: T) -> Option<Self> {
         value.is_finite().then(|| Self(value.unsigned_zero()))
     }
@@ -50,7 +50,7 @@ impl Float for f32 {
     }
 
     fn unsigned_zero(self) -> Self {
-        // -0.0 + 0.0 is 0.0; any other number stays.
+        // -0.0 + 0.0 is 0.0. Other numbers do not change.
         self + 0.0
     }
 }
@@ -73,7 +73,7 @@ impl<T: fmt::Display> fmt::Debug for Exact<T> {
 
 impl<T: fmt::Display> Serialize for Exact<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // `Display` of a float is the shortest text that reads back as it, and never has an exponent.
+        // `Display` of a float gives the shortest text that parses to the same float, without an exponent.
         serializer.collect_str(&self.0)
     }
 }

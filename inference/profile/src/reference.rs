@@ -1,4 +1,4 @@
-//! What traffic is compared with.
+//! The reference that traffic is compared with.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,11 +7,11 @@ use crate::{
     season::Phases,
 };
 
-/// Where a model's features and score are cut, and what was counted there in the data that it was trained on. The
-/// content of a bundle's reference file.
+/// The bins of a model's features and score, and the counts of the training data in them. The content of a bundle's
+/// reference file.
 ///
-/// Scores in it are out of fold: scores of rows by models that were fitted on them are too sure of themselves, and
-/// everything after them would look like drift.
+/// The scores are out of fold. Scores of rows that a model was fitted on are too extreme, and all later scores would
+/// look like drift in comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Reference {
@@ -19,34 +19,34 @@ pub struct Reference {
     pub bins: Bins,
     /// The counts in them.
     pub counts: Counts,
-    /// Which of the counted rows the bins were chosen by.
+    /// Which of the counted rows were used to choose the bins.
     #[serde(default)]
     pub chosen_by: ChosenBy,
-    /// The counts by phase, if they are those of a season of traffic.
+    /// The counts by phase, if the reference is a season of traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phases: Option<Phases>,
 }
 
-/// Which of a reference's rows its bins were chosen by. Rows by which cells were chosen are no sample of how full they are.
+/// Which rows of a reference were used to choose its bins. Those rows are not an unbiased sample of how full the bins are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "rows", content = "others", rename_all_fields = "camelCase")]
 pub enum ChosenBy {
-    /// All of them, as the first format did: single cells cannot be compared.
+    /// All rows, as in the first format. Single cells cannot be compared.
     #[default]
     All,
-    /// One half. What was counted of each feature in the other half; `None` where the bins are the user's own.
+    /// One half. Has the counts of each feature in the other half, or `None` if the user declared the bins.
     Half(Vec<Option<FeatureCount>>),
-    /// None of them: the bins were there before, as those of an accepted window are.
+    /// No rows. The bins existed before, as for an accepted window.
     None,
 }
 
 /// Why a reference may not be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ReferenceError {
-    /// The bins are not whole.
+    /// The bins are invalid.
     #[error("the reference's bins cannot be used")]
     Bins(#[from] BinsError),
-    /// The counts are not of these bins, or do not add up.
+    /// The counts do not belong to these bins, or are inconsistent.
     #[error("the reference's counts cannot be used")]
     Counts(#[from] CountsError),
 }
@@ -54,8 +54,8 @@ pub enum ReferenceError {
 // === impl Reference ===
 
 impl Reference {
-    /// The rows of the training data, each with its score and class, counted in bins that [every second row](chooses_bins) chose.
-    /// `declared` says of each feature whether its bins are the user's own.
+    /// Counts the rows of the training data, each with its score and class, in bins that [half of the rows](chooses_bins) chose.
+    /// `declared` says for each feature whether the user declared its bins.
     pub fn of_rows<R>(
         bins: Bins,
         declared: &[bool],
@@ -86,7 +86,7 @@ impl Reference {
         })
     }
 
-    /// Checks what serde cannot. Call it on everything that was read.
+    /// Checks what serde cannot check. Call it on everything that was read.
     pub fn check(&self) -> Result<(), ReferenceError> {
         self.bins.check()?;
         self.counts.check(&self.bins)?;
@@ -118,7 +118,7 @@ impl Reference {
         Ok(())
     }
 
-    /// What was counted of a feature in rows by which its bins were not chosen; `None` where there are none.
+    /// The counts of a feature in rows that were not used to choose its bins, or `None` if there are none.
     pub fn unchosen(&self, feature: usize) -> Option<&FeatureCount> {
         let all = &self.counts.features.features[feature];
         match &self.chosen_by {

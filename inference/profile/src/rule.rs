@@ -13,18 +13,18 @@ use crate::{bins::Bins, error::JudgeError, number::Exact, season::Season, sides:
 pub struct Rule {
     /// A total variation of values below this is tolerated. 0.1.
     pub tolerance: Exact<f64>,
-    /// A change below this of how often values are missing, outside of what training saw, or of a wrong type, or of how often rows are
-    /// refused, is tolerated. 0.02.
+    /// A change below this is tolerated in the rates of missing values, values outside of the training data, wrong types and refused
+    /// rows. 0.02.
     pub rate_tolerance: Exact<f64>,
-    /// Tolerances of single features in place of both, by name.
+    /// Tolerances of single features by name. They replace both of the above.
     pub tolerances: BTreeMap<String, Exact<f64>>,
     /// Probability with which the lower bound of a size holds. 0.95.
     pub confidence: Exact<f64>,
-    /// Rows that a window and a reference need. 100.
+    /// Minimum number of rows of a window and of a reference. 100.
     pub min_rows: u64,
-    /// Probability that a version ever raises an alarm, over all its windows, while nothing changes. 0.05.
+    /// Maximum probability of a false alarm over all windows of a version. 0.05.
     pub ever: Exact<f64>,
-    /// How traffic repeats. Nothing: each window is compared with the whole reference.
+    /// How traffic repeats. If absent, each window is compared with the whole reference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub season: Option<Season>,
 }
@@ -46,7 +46,7 @@ impl Default for Rule {
 }
 
 impl Rule {
-    /// Checks that every number is in its range and every named feature is one of the bins.
+    /// Checks that every number is in its range and that the bins have every named feature.
     pub fn check(&self, bins: &Bins) -> Result<(), JudgeError> {
         let tolerances = self
             .tolerances
@@ -90,7 +90,7 @@ impl Rule {
         self.tolerances.get(feature).copied().unwrap_or(of_aspect)
     }
 
-    /// Whether both sides have rows enough to be compared.
+    /// Whether both sides have enough rows to be compared.
     pub fn has_rows(&self, rows: Sides) -> bool {
         rows.least() >= self.min_rows
     }

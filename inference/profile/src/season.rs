@@ -1,7 +1,7 @@
-//! Traffic that repeats: a day or a week whose hours have laws of their own.
+//! Traffic that repeats: a day or a week with a different distribution in each hour.
 //!
-//! Training data carries no time, so only whole seasons can be compared with it: any span of the length of a season has every
-//! phase in it once. An accepted season was counted phase by phase, and each window is compared with the same phase of it.
+//! Training data has no time, so only whole seasons can be compared with it: any span of the length of a season has every
+//! phase once. An accepted season is counted by phase, and each window is compared with its phase.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,9 @@ use crate::{
     lifetime::WindowCounts,
 };
 
-/// Phases of a season: the hours of a week.
+/// Maximum number of phases of a season: the hours of a week.
 const MOST_PHASES: u64 = 168;
-/// Counters of a feature table of all phases together: some 8 MiB of them are held in memory and some 3 MiB are written.
+/// Maximum number of counters of the features in all phases together: about 8 MiB in memory and 3 MiB in a file.
 const MOST_COUNTERS: u64 = 1_000_000;
 
 /// How traffic repeats.
@@ -24,7 +24,7 @@ pub struct Season {
     pub seconds: u64,
     /// Seconds from the start of a season to the beginning of monitoring.
     pub offset: u64,
-    /// Seconds from the beginning of monitoring to the time from which on all windows are known; 0 where none is left out.
+    /// Seconds from the beginning of monitoring to the time after which all windows are known. 0 if none is left out.
     #[serde(default)]
     pub known_from: u64,
 }
@@ -35,14 +35,14 @@ pub struct Season {
 pub struct Phases {
     /// Length of a phase in seconds.
     pub seconds: u64,
-    /// What was counted in each phase, from the start of the season.
+    /// The counts of each phase, from the start of the season.
     pub counts: Vec<FeatureCounts>,
 }
 
 // === impl Season ===
 
 impl Season {
-    /// How many phases of this length a season has; `None` where they do not fill it, or would be too much to keep.
+    /// How many phases of this length a season has. `None` if they do not divide it evenly, or if there would be too many.
     pub fn phases(&self, length: u64, bins: &Bins) -> Option<u64> {
         if length == 0 || !self.seconds.is_multiple_of(length) {
             return None;
@@ -54,7 +54,7 @@ impl Season {
         ((2..=MOST_PHASES).contains(&many) && all <= MOST_COUNTERS).then_some(many)
     }
 
-    /// The phase of this length that a window is; `None` where it does not lie within one from its start on.
+    /// The index of the phase of this length in which a window lies. `None` if it does not start with a phase or is longer.
     pub fn phase(&self, window: &WindowCounts<'_>, length: u64) -> Option<usize> {
         let start = window.from.saturating_add(self.offset) % self.seconds;
         let fits = start.is_multiple_of(length) && window.to - window.from <= length;
@@ -65,7 +65,7 @@ impl Season {
 // === impl Phases ===
 
 impl Phases {
-    /// The phases of a season of traffic; `None` if a window is in no phase, or the phases would be too much to keep.
+    /// The phases of a season of traffic. `None` if a window is in no phase, or if there would be too many phases.
     pub fn of_windows(
         bins: &Bins,
         season: &Season,
@@ -91,7 +91,7 @@ impl Phases {
         self.seconds.saturating_mul(self.counts.len() as u64)
     }
 
-    /// Checks that the phases are of these bins and add up to `all`.
+    /// Checks that the phases belong to these bins and add up to `all`.
     pub(crate) fn check(&self, bins: &Bins, all: &FeatureCounts) -> Result<(), CountsError> {
         let mut sum = Counts::new(bins).features;
         for phase in &self.counts {

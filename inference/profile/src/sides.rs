@@ -1,21 +1,21 @@
-//! A number of the reference and the same of the window.
+//! The same number for the reference and for the window.
 
 use serde::{Deserialize, Serialize};
 
-/// A number of each side.
+/// A number for each side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Sides {
-    /// Of the reference.
+    /// For the reference.
     pub reference: u64,
-    /// Of the window.
+    /// For the window.
     pub window: u64,
 }
 
 // === impl Sides ===
 
 impl Sides {
-    /// What `count` says of each side.
+    /// The result of `count` for each side.
     pub fn of<T: ?Sized>(reference: &T, window: &T, count: impl Fn(&T) -> u64) -> Self {
         Self {
             reference: count(reference),
@@ -23,7 +23,7 @@ impl Sides {
         }
     }
 
-    /// The smaller of both.
+    /// The smaller one.
     pub fn least(self) -> u64 {
         self.reference.min(self.window)
     }

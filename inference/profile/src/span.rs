@@ -1,10 +1,10 @@
-//! What is compared at once: some of the newest windows, and the part of the reference that they are compared with.
+//! Spans: some of the newest windows, and the part of the reference that they are compared with.
 //!
 //! | season | windows | compared with |
 //! |---|---|---|
 //! | none | the newest, the last 4, the last 24 | the reference |
 //! | a day, a week | the last season, the last 4 seasons | the reference |
-//! | | the newest, and those within 4 times its length | the same phases of the reference, where it has phases |
+//! | | the newest, and those within 4 times its length | the same phases of the reference, if it has phases |
 
 use crate::{
     counts::{Counts, FeatureCount, FeatureCounts},
@@ -14,7 +14,7 @@ use crate::{
     sides::Sides,
 };
 
-/// How many of the newest windows are compared together where there is no season.
+/// How many of the newest windows are compared together without a season.
 const WINDOWS: [usize; 3] = [1, 4, 24];
 /// How many of the newest seasons are compared together.
 const SEASONS: [u64; 2] = [1, 4];
@@ -24,15 +24,15 @@ const PHASES: [u64; 2] = [1, 4];
 /// Windows that are compared together.
 pub(crate) struct Span<'a> {
     windows: &'a [WindowCounts<'a>],
-    /// The phase of the reference for each of the windows; empty where they are compared with all of it.
+    /// The phase of the reference for each of the windows. Empty if they are compared with the whole reference.
     phases: Vec<&'a FeatureCounts>,
-    /// How many windows of the newest one's length they cover.
+    /// Their total length, in lengths of the newest window.
     pub(crate) length: u64,
-    /// The windows that need rows enough.
+    /// The windows that need enough rows.
     needed: &'a [WindowCounts<'a>],
 }
 
-/// The spans of a report: at most [`most_spans`]; none where a season is not over yet.
+/// The spans of a report: at most [`most_spans`]. There are none before the first season is over.
 pub(crate) fn spans<'a>(
     reference: &'a Reference,
     windows: &'a [WindowCounts<'a>],
@@ -46,7 +46,7 @@ pub(crate) fn spans<'a>(
     spans
 }
 
-/// The spans that share the level of a report.
+/// The number of spans that share the level of a report.
 pub(crate) fn most_spans(season: Option<&Season>) -> usize {
     match season {
         Some(_) => SEASONS.len() + PHASES.len(),
@@ -54,7 +54,7 @@ pub(crate) fn most_spans(season: Option<&Season>) -> usize {
     }
 }
 
-/// A span that has no window more than the one before it is left out.
+/// A span without more windows than the one before it is left out.
 fn without_season<'a>(windows: &'a [WindowCounts<'a>]) -> Vec<Span<'a>> {
     let mut longest = 0;
     let spans = WINDOWS.into_iter().filter_map(|most| {
@@ -84,7 +84,7 @@ fn whole_seasons<'a>(windows: &'a [WindowCounts<'a>], season: &Season) -> Vec<Sp
         windows: since(seconds),
         phases: Vec::new(),
         length: seconds / length,
-        // Without a row since the last report there is nothing to say.
+        // If the newest window has no rows, there is nothing new to report.
         needed: if newest.is_empty() {
             &[]
         } else {
@@ -93,7 +93,7 @@ fn whole_seasons<'a>(windows: &'a [WindowCounts<'a>], season: &Season) -> Vec<Sp
     };
     let known = |seconds: &u64| newest.to.saturating_sub(season.known_from) >= *seconds;
     if length > season.seconds {
-        // A user's own interval of several seasons.
+        // The user chose an interval of several seasons.
         return [length].into_iter().filter(known).map(span).collect();
     }
     let seasons = SEASONS.map(|many| season.seconds.saturating_mul(many));
@@ -135,7 +135,7 @@ fn phase_of<'a>(phases: &'a Phases, window: &WindowCounts<'_>, season: &Season) 
 // === impl Span ===
 
 impl Span<'_> {
-    /// Rows that have to be enough, where some refused rows are rows too.
+    /// The rows that have to be enough. Some refused rows count as rows too.
     pub(crate) fn rows(&self, reference: &Reference, refused: impl Fn(&Counts) -> u64) -> Sides {
         let rows = |window: &WindowCounts<'_>| {
             let counts = window.counts;
@@ -152,7 +152,7 @@ impl Span<'_> {
         }
     }
 
-    /// What was counted of one feature in the windows.
+    /// The counts of one feature in the windows.
     pub(crate) fn window(&self, feature: usize) -> FeatureCount {
         sum(self
             .windows
@@ -187,13 +187,13 @@ impl Span<'_> {
         !self.phases.is_empty()
     }
 
-    /// What was counted of one feature in the phases that the windows are compared with.
+    /// The counts of one feature in the phases that the windows are compared with.
     pub(crate) fn same_phases(&self, feature: usize) -> Option<FeatureCount> {
         self.is_by_phase()
             .then(|| sum(self.phases.iter().map(|phase| &phase.features[feature])))
     }
 
-    /// One feature in each phase, and in the window of that phase.
+    /// The counts of one feature in each phase and in the window of that phase.
     pub(crate) fn pairs(&self, feature: usize) -> impl Iterator<Item = (&FeatureCount, &FeatureCount)> {
         self.phases.iter().zip(self.windows).map(move |(phase, window)| {
             (
@@ -240,7 +240,7 @@ mod tests {
         counts
     }
 
-    /// A reference with a phase of each hour, which has as many rows as it is late.
+    /// A reference with a phase for each hour, with as many rows as the hour.
     fn reference() -> Reference {
         let hours = (0..24).map(|hour| counts(hour).features);
         Reference {
@@ -254,7 +254,7 @@ mod tests {
         }
     }
 
-    /// For each span of the report on the window that ends after so many hours: its length in windows, and the rows of both sides.
+    /// For each span of the report on the window that ends after this many hours: its length in windows, and the rows of both sides.
     fn spans_at(hours: u64, phases: bool, season: Season, last: u64) -> Vec<(u64, u64, u64)> {
         let (one, many) = (counts(1), counts(last));
         let windows: Vec<_> = (0..hours)
@@ -279,9 +279,9 @@ mod tests {
     fn training_data_is_compared_with_whole_seasons_once_there_are_any() {
         assert_eq!(spans_at(23, false, SEASON, 1), []);
         assert_eq!(spans_at(24, false, SEASON, 1), [(24, 276, 24)]);
-        // The rows of the last season have to be enough.
+        // The last season must have enough rows.
         assert_eq!(spans_at(200, false, SEASON, 1), [(24, 276, 24), (96, 276, 24)]);
-        // What was before is not known.
+        // Earlier windows are unknown.
         let cut = Season {
             known_from: 150 * HOUR,
             ..SEASON

@@ -1,4 +1,4 @@
-//! Counts on their way from Pods to the ledger: cumulative, so that repeats and reordering do no harm.
+//! The counts that Pods send to the ledger. They are cumulative, so repeated and reordered messages do no harm.
 //!
 //! ```text
 //! Pod A (incarnation a) ── seq 1: 40 rows ── seq 2: 95 rows ── seq 2 again ─┐   kept: a → seq 2, 95 rows
@@ -18,19 +18,19 @@ use sha2::{Digest as _, Sha256};
 
 use crate::counts::{Counts, CountsError};
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const ENVELOPE_FORMAT: u32 = 1;
 
-/// Counters that the ledger takes in one total, and that a server sends in one request: 4,096 features of 256 categories, the most that
-/// training takes, have 1,060,864 and those of their scores.
+/// Maximum number of counters that the ledger accepts in one total and that a server sends in one request. The limit of training, 4,096
+/// features with 256 categories, needs 1,060,864 and those of the scores.
 pub const MAX_COUNTERS: usize = 1_100_000;
 
-/// 128 random bits that one life of a process draws when it starts; written as 32 hexadecimal digits.
+/// 128 random bits that identify one run of a process, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Incarnation(pub u128);
 
-/// What a total is of.
+/// Identifies a total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TotalKey {
@@ -42,17 +42,17 @@ pub struct TotalKey {
     pub incarnation: Incarnation,
 }
 
-/// All that one process counted of one route in one window by now.
+/// Everything that one process has counted of one route in one window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Envelope {
     /// [`ENVELOPE_FORMAT`].
     pub format: u32,
-    /// What it is of.
+    /// Its key.
     pub key: TotalKey,
-    /// Rises with each envelope of one key; the highest holds everything that the others hold.
+    /// Increases with each envelope of a key. The highest includes everything in the others.
     pub sequence: u64,
-    /// Whether the process says that nothing will be added any more.
+    /// Whether the process states that it will add nothing more.
     pub closed: bool,
     /// The counts.
     pub counts: Counts,
@@ -66,27 +66,26 @@ pub struct CountsBatch {
     pub format: u32,
     /// Length of the windows, in seconds.
     pub window_seconds: u32,
-    /// The routes that the envelopes are of: each `key.route` is the [`route_digest`] of one of them.
+    /// The routes of the envelopes: each `key.route` is the [`route_digest`] of one of them.
     pub routes: Vec<Route>,
     /// The totals.
     pub envelopes: Vec<Envelope>,
 }
 
-/// The latest total of each key. A pure fold: the same envelopes in any order, any of them any number of times, give
-/// the same totals.
+/// The latest total of each key. The same envelopes in any order, each any number of times, give the same totals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CumulativeTotals {
     latest: BTreeMap<TotalKey, Envelope>,
 }
 
-/// What became of an envelope.
+/// What happened to an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absorbed {
-    /// It is the latest of its key now.
+    /// It is now the latest of its key.
     Kept,
-    /// It was there already.
+    /// It was already there.
     Repeated,
-    /// A later one was there.
+    /// A later one was already there.
     Late,
 }
 
@@ -97,7 +96,7 @@ pub struct Sum {
     pub counts: Counts,
     /// How many processes counted.
     pub incarnations: u64,
-    /// Those that never said that they were done: each may have lost what it counted after its last envelope.
+    /// Processes that did not send a closed total. Each may have lost what it counted after its last envelope.
     pub unclosed: Vec<Incarnation>,
 }
 
@@ -108,18 +107,18 @@ pub enum TotalsError {
     /// The envelope has a format that this program does not know.
     #[error("envelope has format {0}, this program reads format {ENVELOPE_FORMAT}")]
     Format(u32),
-    /// One sequence number stands for two different contents.
+    /// Two envelopes with the same sequence number have different contents.
     #[error(
-        "envelope {sequence} of incarnation {} differs from the one that was kept; a sequence number is used once",
+        "envelope {sequence} of incarnation {} differs from the stored one; use each sequence number only once",
         String::from(*incarnation)
     )]
     Conflict {
-        /// Who sent it.
+        /// The sender.
         incarnation: Incarnation,
-        /// The number that was used twice.
+        /// The number.
         sequence: u64,
     },
-    /// A text that is no incarnation.
+    /// A string is not an incarnation.
     #[error("{0:?} is not an incarnation; it must be 32 lower-case hexadecimal digits")]
     Incarnation(String),
     /// The counts do not add up.
@@ -127,8 +126,8 @@ pub enum TotalsError {
     Counts(#[from] CountsError),
 }
 
-/// The address of one way to answer: version, bundle, threshold, weight and mode. The same route has the same digest on
-/// every Pod, and any change of it has another.
+/// The digest of a route: version, bundle, threshold, weight and mode. It is the same on every Pod, and changes with any
+/// of these.
 pub fn route_digest(route: &Route) -> Digest {
     let Route {
         version,
@@ -137,14 +136,14 @@ pub fn route_digest(route: &Route) -> Digest {
         threshold,
         mode,
     } = route;
-    // One field a line: none of them can hold a line break, so two routes never share a text.
+    // One field per line. No field can have a line break, so different routes have different texts.
     let text = format!("modelward/route/1\n{version}\n{digest}\n{threshold}\n{weight}\n{mode}\n");
     Digest::from_bytes(Sha256::digest(text).into())
 }
 
-/// The start of the window that holds a moment. Both are in seconds since 1970-01-01T00:00:00Z; `length` in seconds.
+/// The start of the window of a moment, both in seconds since 1970-01-01T00:00:00Z. `length` is in seconds.
 ///
-/// A window holds its start and not its end; windows tile all time from 1970 on and before.
+/// A window includes its start but not its end. Windows cover all time, before and after 1970, without gaps.
 pub fn window_start(at: i64, length: NonZeroU32) -> i64 {
     at.saturating_sub(at.rem_euclid(i64::from(length.get())))
 }
@@ -152,7 +151,7 @@ pub fn window_start(at: i64, length: NonZeroU32) -> i64 {
 // === impl CumulativeTotals ===
 
 impl CumulativeTotals {
-    /// Takes in one envelope: of each key the one with the highest sequence is kept.
+    /// Adds an envelope. For each key the one with the highest sequence number is kept.
     pub fn absorb(&mut self, envelope: Envelope) -> Result<Absorbed, TotalsError> {
         if envelope.format != ENVELOPE_FORMAT {
             return Err(TotalsError::Format(envelope.format));
@@ -187,18 +186,18 @@ impl CumulativeTotals {
         self.latest.values()
     }
 
-    /// The sum of one route over all processes and over the windows that start in `from..until`; `None` where there
-    /// is nothing.
+    /// The sum of one route over all processes and over the windows that start in `from..until`. `None` if there are no
+    /// envelopes.
     pub fn sum(&self, route: Digest, from: i64, until: i64) -> Result<Option<Sum>, TotalsError> {
         let inside = |key: &TotalKey| key.route == route && (from..until).contains(&key.window_start);
         sum(self.latest.values().filter(|envelope| inside(&envelope.key)))
     }
 }
 
-/// Adds envelopes of which each key is there once, such as rows of a table that keeps the latest.
+/// Adds envelopes with distinct keys, such as the rows of a table that keeps the latest.
 pub fn sum<'a>(envelopes: impl IntoIterator<Item = &'a Envelope>) -> Result<Option<Sum>, TotalsError> {
     let mut total: Option<Counts> = None;
-    // A process that counted in several windows is one process, and closed where each of its windows is.
+    // A process that counted in several windows is closed if all of its windows are closed.
     let mut closed: BTreeMap<Incarnation, bool> = BTreeMap::new();
     for envelope in envelopes {
         match &mut total {
@@ -359,11 +358,11 @@ mod tests {
         #[test]
         fn repeats_and_reordering_do_no_harm(
             (pods, sent) in prop::collection::vec(rows(0..40), 1..5).prop_flat_map(|pods| {
-                // Every Pod sends a growing prefix of its rows in each of up to six envelopes, and the last holds all.
+                // Every Pod sends up to six envelopes with growing prefixes of its rows. The last has all rows.
                 let all: Vec<(usize, u64)> =
                     (0..pods.len()).flat_map(|pod| (1..=6).map(move |sequence| (pod, sequence))).collect();
                 let last: Vec<(usize, u64)> = (0..pods.len()).map(|pod| (pod, 6)).collect();
-                // Some of them any number of times, the last of each at least once, in any order.
+                // Each arrives any number of times, the last one at least once, in any order.
                 let sent = prop::collection::vec(prop::sample::select(all), 0..40)
                     .prop_map(move |some| [some, last.clone()].concat())
                     .prop_shuffle();

@@ -1,19 +1,19 @@
 //! Whether the amount of traffic has changed.
 //!
-//! The rows of each window of a model are numbers of one law where nothing changes, or of one law for each phase of a season. Then, in
-//! each phase, every order of them is equally likely: that the newest a are all below the t before has the probability
-//! 1/C(t + a, a). Over the phases of the newest m windows these multiply. A step is tested for some numbers m at once, downwards and
-//! upwards; they share the level.
+//! If nothing changes, the numbers of rows of a model's windows have the same distribution, or one distribution for each phase of a
+//! season. Then every order of them in a phase is equally likely: the newest a are all below the t before with probability
+//! 1/C(t + a, a). Over the phases of the newest m windows these probabilities multiply. A step is tested for several numbers m,
+//! downwards and upwards. They share the level.
 //!
-//! Its size is 1 − less/more of the two means. The bound takes the spread of windows around the mean of their phase as the noise of
-//! both.
+//! The size of a step is 1 − smaller/larger of the two means. The bound uses the variance of windows around the mean of their phase
+//! as the noise of both.
 
 use crate::{
     compare::comparison, judgement::Comparison, number::Exact, rule::Rule, sides::Sides,
     stats::special::normal_quantile, test::Size,
 };
 
-/// A change below this is tolerated: traffic that is halved or doubled has a size of 0.5.
+/// A change below this is tolerated. If traffic is halved or doubled, the size is 0.5.
 const TOLERANCE: f64 = 0.4;
 /// How many of the newest windows are compared with those before them.
 const NEWEST: [usize; 8] = [1, 2, 3, 4, 6, 8, 12, 24];
@@ -21,7 +21,7 @@ const NEWEST: [usize; 8] = [1, 2, 3, 4, 6, 8, 12, 24];
 /// The answered rows of a model by window.
 #[derive(Clone, Copy, Debug)]
 pub struct Traffic<'a> {
-    /// Rows of each window, oldest first, 0 where there was none. The last one is the window that is judged.
+    /// Rows of each window, oldest first, 0 if there were none. The last window is the one that is judged.
     pub rows: &'a [u64],
     /// Windows of a season; 1 if traffic does not repeat.
     pub period: usize,
@@ -30,18 +30,18 @@ pub struct Traffic<'a> {
 /// The newest windows and those before them.
 struct Step {
     newest: usize,
-    /// log of the probability of all that is known, if the newest are all below, or all above; 0 if they are neither.
+    /// log of the probability of this order, if the newest are all below or all above; 0 otherwise.
     log_p: f64,
-    /// Rows before and in the newest windows, both over as many windows.
+    /// Rows before and in the newest windows, scaled to the same number of windows.
     counts: Sides,
     /// The standard error of the logarithm of their ratio.
     error: f64,
 }
 
-/// The comparison of the newest windows with those before them, over the number of windows with most evidence.
+/// The comparison of the newest windows with those before them, for the number of windows with the most evidence.
 pub(crate) fn judge_traffic(traffic: &Traffic<'_>, log_level: f64, rule: &Rule) -> Comparison {
-    // Before the first row there was no traffic to change. The window with that row was chosen because it has rows: it is none of those
-    // of which every order is equally likely.
+    // Before the first row there was no traffic. The window with the first row is selected because it has rows, so it is not one of
+    // those for which every order is equally likely.
     let first = traffic.rows.iter().position(|rows| *rows > 0);
     let rows = first.map_or(&[][..], |first| &traffic.rows[first + 1..]);
     let log_level = log_level - libm::log((2 * NEWEST.len()) as f64);
@@ -67,11 +67,11 @@ pub(crate) fn judge_traffic(traffic: &Traffic<'_>, log_level: f64, rule: &Rule) 
 // === impl Step ===
 
 impl Step {
-    /// `None` where a phase of the newest windows has none before them.
+    /// `None` if a phase of the newest windows has no earlier windows.
     fn of(rows: &[u64], period: usize, newest: usize) -> Option<Self> {
         let split = rows.len().checked_sub(newest)?;
         let now = &rows[split..];
-        // Where there are many windows, the newest ones are not among those before: a change that lasts would be compared with itself.
+        // If there are many windows, the earlier ones exclude the longest step, so that a lasting change is not compared with itself.
         let longest = NEWEST[NEWEST.len() - 1];
         let is_long = rows.len() >= 4 * longest.max(period);
         let before = &rows[..if is_long { rows.len() - longest } else { split }];
@@ -98,7 +98,7 @@ impl Step {
             windows += old.len();
             phases += 1;
         }
-        // The mean of each phase takes one degree of freedom.
+        // The mean of each phase uses one degree of freedom.
         let free = windows.saturating_sub(phases);
         let spread = if free == 0 { 1.0 } else { squares / free as f64 };
         Some(Self {
@@ -137,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// The first of these windows with a change of traffic, by the level of a month-old version of 13 features.
+    /// The first of these windows with a change of traffic, at the level of a month-old version with 13 features.
     fn first_change(rows: &[u64], period: usize) -> Option<usize> {
         (1..=rows.len()).find(|seen| is_change(&rows[..*seen], period))
     }
@@ -148,7 +148,7 @@ mod tests {
         judge_traffic(&traffic, -16.0, &Rule::default()).verdict == DriftVerdict::Drift
     }
 
-    /// Windows of some 100 rows.
+    /// Windows with about 100 rows.
     fn quiet(windows: usize) -> Vec<u64> {
         (0..windows as u64)
             .map(|window| 100 + window * 7919 % 41 - 20)

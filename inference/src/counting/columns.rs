@@ -1,33 +1,33 @@
-//! From the values that were scored to those that are counted.
+//! Maps the values that were scored to the values that are counted.
 
 use modelward_model::{FeatureKind, FeatureSchema, Row, Value};
 use modelward_profile::{Bins, Observed, bins::BinKind};
 
-/// Where each feature of the bins is in a row, and what its categories are called there.
+/// Where each feature of the bins is in a row, and the names of its categories.
 ///
-/// The bins may be those of an accepted window, which another version's schema made: categories are joined by their
-/// words, and one that the bins do not know is a new one to them.
+/// The bins may come from an accepted window of a version with another schema. Categories are therefore joined by name,
+/// and a category that the bins do not have is counted as new.
 #[derive(Debug)]
 pub struct Columns(Box<[Column]>);
 
 #[derive(Debug)]
 struct Column {
     at: usize,
-    /// Of each category of the schema.
+    /// For each category of the schema.
     categories: Box<[Observed]>,
 }
 
 // === impl Columns ===
 
 impl Columns {
-    /// Joins bins to a schema; the text says why that cannot be done.
+    /// Joins bins to a schema. The error says why this is not possible.
     pub fn new(bins: &Bins, schema: &FeatureSchema) -> Result<Self, String> {
         let column = |feature: &modelward_profile::FeatureBins| {
             let name = &feature.name;
             let at = schema
                 .names()
                 .position(|known| known == name)
-                .ok_or_else(|| format!("it counts {name:?}, which is no feature of the model"))?;
+                .ok_or_else(|| format!("it counts {name:?}, which is not a feature of the model"))?;
             let kind = schema.features.get(at).map(|feature| &feature.kind);
             match (kind, &feature.bins) {
                 (Some(FeatureKind::Numeric { .. }), BinKind::Numeric { .. }) => Ok(Column {
@@ -47,7 +47,7 @@ impl Columns {
                         categories: categories.iter().map(observed).collect(),
                     })
                 }
-                _ => Err(format!("it counts {name:?} as another kind than the model takes")),
+                _ => Err(format!("it counts {name:?} as another kind than the model has")),
             }
         };
         bins.features
@@ -117,7 +117,7 @@ mod tests {
         assert!(
             Columns::new(&other, &schema())
                 .unwrap_err()
-                .contains("\"cp\", which is no feature")
+                .contains("\"cp\", which is not a feature")
         );
         let kind = bins(vec![FeatureBins::categorical("age", ["1"])]);
         assert!(

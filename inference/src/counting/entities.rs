@@ -1,28 +1,28 @@
-//! Which entities were counted in a window: a bounded set that threads add to at the same time.
+//! The entities that were counted in a window: a bounded set that threads add to concurrently.
 
 use std::sync::{
     OnceLock,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// Places in a set: half a mebibyte.
+/// Slots of a set: half a mebibyte.
 const SLOTS: usize = 1 << 16;
 
-/// Places that are looked at for one entity. A set is full to more than nine tenths before one of them finds none.
+/// Slots that are probed for one entity. A set is more than nine tenths full before an entity finds no free slot.
 const PROBES: usize = 128;
 
-/// A set of 64-bit hashes. It takes memory from its first entity on.
+/// A set of 64-bit hashes. It allocates memory for its first entity.
 #[derive(Debug, Default)]
 pub struct Entities {
     slots: OnceLock<Box<[AtomicU64]>>,
 }
 
-/// What came of adding an entity.
+/// The result of adding an entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// It is the first time.
+    /// It was added.
     First,
-    /// It was there.
+    /// It was already there.
     Before,
     /// It was not there, and there is no room for it.
     NoRoom,
@@ -31,20 +31,20 @@ pub enum Seen {
 // === impl Entities ===
 
 impl Entities {
-    /// Adds an entity by its hash. Of any number of threads that add the same, one gets [`Seen::First`].
+    /// Adds an entity by its hash. If several threads add the same entity, exactly one gets [`Seen::First`].
     pub fn add(&self, hash: u64) -> Seen {
-        // Zero marks an empty place.
+        // Zero marks an empty slot.
         let hash = hash.max(1);
         let slots = self
             .slots
             .get_or_init(|| (0..SLOTS).map(|_| AtomicU64::new(0)).collect());
-        // Each hash has steps of its own, an odd number of places: neighbours do not crowd each other.
+        // Each hash has its own step, an odd number of slots, so that neighbours do not cluster.
         let step = (hash >> 32) as usize | 1;
         for probe in 0..PROBES {
             let slot = &slots[(hash as usize).wrapping_add(probe.wrapping_mul(step)) % SLOTS];
             let mut found = slot.load(Relaxed);
             if found == 0 {
-                // Only the place itself is agreed upon; nothing else is read through it.
+                // Relaxed is enough: only the slot itself is shared, and nothing else is read through it.
                 match slot.compare_exchange(0, hash, Relaxed, Relaxed) {
                     Ok(_) => return Seen::First,
                     Err(other) => found = other,
@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    /// Spread like the keyed hashes that are added in earnest.
+    /// Spread like the keyed hashes of real entities.
     fn spread(index: u64) -> u64 {
         let mixed = (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9)

@@ -1,4 +1,4 @@
-//! Telling the ledger what was counted.
+//! Sends the counts to the ledger.
 //!
 //! ```text
 //! Open ── window ended, LATENESS passed ──► Closing ── no other holder ──► sent `closed: true` ──► acknowledged:
@@ -7,9 +7,9 @@
 //! Left behind by a dead process ───────────────────────────────────────────► sent `closed: true` ──► acknowledged: forgotten
 //! ```
 //!
-//! Totals are cumulative and each has a higher sequence number than the one before, so what the ledger did not
-//! acknowledge is simply sent again, as it is by then. A window is reported when it begins, before anything is counted in
-//! it: a Pod that is destroyed is then known to have counted, and never to have finished.
+//! Totals are cumulative and each has a higher sequence number than the one before. A total that the ledger did not
+//! acknowledge is sent again with its current values. A window is reported when it begins, before anything is counted in
+//! it. If a Pod is destroyed, the ledger therefore knows that it counted and did not finish.
 
 use std::{
     collections::BTreeMap,
@@ -34,39 +34,39 @@ use crate::{
     metrics::{Dropped, Metrics, ReasonLabel},
 };
 
-/// Windows of one route that wait for the ledger; beyond that the oldest are dropped. Those of wide models are fewer.
+/// Windows of one route that may wait for the ledger. Beyond that the oldest are dropped. Wide models have fewer.
 pub const MAX_WAITING: usize = 48;
 
-/// Counters of the windows of one route that wait, 8 bytes each, in a file and in the message about it.
+/// Counters of the waiting windows of one route, 8 bytes each, in the file and in the message to the ledger.
 const MAX_WAITING_COUNTERS: usize = 8_000_000;
 
-/// A window that the ledger refused so often is not sent again.
+/// A window that the ledger refused this many times is not sent again.
 const MAX_REFUSALS: u32 = 3;
 
-/// Totals of one message; those of wide models are fewer.
+/// Totals in one message. Messages of wide models have fewer.
 const BATCH: usize = 8;
 
-/// A flush may take this long.
+/// Time limit of a flush.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A flush at the end may take this long: there is time for another one then.
+/// Time limit of a flush at the end, which leaves time for another one.
 const LAST_CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Between two attempts at the end.
+/// Pause between two attempts at the end.
 const LAST_PAUSE: Duration = Duration::from_millis(300);
 
-/// Sends what was counted, until the process ends.
+/// Sends the counts until the process ends.
 #[derive(Debug)]
 pub struct Flusher {
     app: Arc<App>,
     ledger: Ledger,
     interval: Duration,
     waiting: Waiting,
-    /// Whether the last flush failed: said once, not each time.
+    /// Whether the last flush failed. This is logged once, not each time.
     failing: bool,
 }
 
-/// Every window that the ledger does not have whole.
+/// Every window that the ledger does not have completely.
 #[derive(Debug, Default)]
 struct Waiting(Vec<Tracked>);
 
@@ -74,25 +74,25 @@ struct Waiting(Vec<Tracked>);
 struct Tracked {
     window: Arc<Window>,
     stage: Stage,
-    /// What the ledger has.
+    /// The counts that the ledger has.
     acknowledged: Option<Counts>,
     refusals: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Takes rows.
+    /// Accepts rows.
     Open,
-    /// Takes no new rows; one that is being added to it may be under way.
+    /// Accepts no new rows, but a thread may still be adding one.
     Closing,
-    /// Has all that it will ever have.
+    /// Complete.
     Final,
 }
 
 // === impl Flusher ===
 
 impl Flusher {
-    /// A flusher of what this server counts. It begins with what dead processes left behind.
+    /// A flusher for the counts of this server. It begins with the counts that dead processes left behind.
     pub fn new(app: Arc<App>, ledger: Ledger, interval: Duration) -> Self {
         Self {
             waiting: Waiting::left_behind(&app.counting, &app.metrics),
@@ -103,7 +103,7 @@ impl Flusher {
         }
     }
 
-    /// Flushes every few seconds and when windows begin and end, until `stop`.
+    /// Flushes every few seconds, and when windows begin or end, until `stop`.
     pub async fn run(mut self, stop: CancellationToken) -> Self {
         loop {
             self.flush(&stop, CALL_TIMEOUT).await;
@@ -116,7 +116,7 @@ impl Flusher {
         }
     }
 
-    /// Ends counting and sends everything as final, within this time. Call it when nothing is answered any more.
+    /// Ends counting and sends everything as final, within this time. Call it after the last answer.
     pub async fn finish(mut self, within: Duration) {
         let until = Instant::now() + within;
         self.waiting.seal(&self.app.counting);
@@ -143,12 +143,12 @@ impl Flusher {
         }
     }
 
-    /// Sends what is due once. A call is broken off at `stop`: what it sent is sent again.
+    /// Sends once what is due. `stop` cancels a call, and what it sent is sent again later.
     async fn flush(&mut self, stop: &CancellationToken, call_timeout: Duration) {
         let app = Arc::clone(&self.app);
         app.traffic_key.refresh();
         let now = i64::try_from(since_1970().as_secs()).unwrap_or(i64::MAX);
-        // Files are made and deleted there, and no answer should wait for a disk.
+        // This creates and deletes files, and no answer should wait for the disk.
         let mut waiting = mem::take(&mut self.waiting);
         let prepared = tokio::task::spawn_blocking(move || {
             let due = waiting.due(&app.counting, &app.metrics, now);
@@ -174,8 +174,8 @@ impl Flusher {
             match sent {
                 Ok(()) => self.waiting.acknowledge(batch.envelopes),
                 Err(error @ CallError::Refused { .. }) if batch.envelopes.len() > 1 => {
-                    // One bad total must not take the others with it.
-                    tracing::warn!("{error}; each total is sent by itself");
+                    // One bad total must not make the others fail.
+                    tracing::warn!("{error}; each total is sent separately");
                     for envelope in batch.envelopes.iter().cloned() {
                         let one = CountsBatch {
                             envelopes: vec![envelope],
@@ -243,7 +243,7 @@ impl Flusher {
     }
 }
 
-/// Until the next flush: the interval, or less where a window begins or can be closed before.
+/// Time until the next flush: the interval, or less if a window begins or can be closed earlier.
 fn pause(now: Duration, seconds: NonZeroU32, interval: Duration) -> Duration {
     let length = u64::from(seconds.get()) * 1000;
     let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
@@ -275,7 +275,7 @@ impl Waiting {
         if !windows.is_empty() {
             tracing::info!(
                 windows = windows.len(),
-                "an earlier process was killed before the ledger had all it counted; its {} windows are sent now",
+                "an earlier process was killed before it had sent all counts to the ledger; its {} windows are sent now",
                 windows.len()
             );
         }
@@ -284,14 +284,14 @@ impl Waiting {
         Self(windows.into_iter().map(track).collect())
     }
 
-    /// Opens the windows that rows need, takes out those that ended, and says what the ledger should hear of.
+    /// Opens the windows that rows need, removes those that ended, and returns what to report to the ledger.
     fn due(&mut self, counting: &Counting, metrics: &Metrics, now: i64) -> Vec<CountsBatch> {
         let routes = counting.routes().clone();
         for route in &routes {
             route.prepare(now, metrics);
             self.close(route.take_ended(now.saturating_sub(LATENESS)));
             for window in route.windows() {
-                // One that was made ahead counts for nothing before it begins.
+                // A window that was created ahead of time does not count before it begins.
                 if (window.key.window_start <= now || !window.is_empty()) && self.find(&window.key).is_none()
                 {
                     self.0.push(Tracked::new(window, Stage::Open));
@@ -299,7 +299,7 @@ impl Waiting {
             }
         }
         for tracked in &mut self.0 {
-            // It has no other holder, and it is in no list any more: every addition to it is over and seen here.
+            // It has no other holder and is in no list any more, so every addition to it is complete and visible here.
             if tracked.stage == Stage::Closing && Arc::get_mut(&mut tracked.window).is_some() {
                 tracked.stage = Stage::Final;
             }
@@ -308,7 +308,7 @@ impl Waiting {
         self.batches()
     }
 
-    /// Takes in windows that were taken out.
+    /// Adds windows that were removed from the list.
     fn close(&mut self, windows: Vec<Arc<Window>>) {
         for window in windows {
             match self.find(&window.key) {
@@ -329,7 +329,7 @@ impl Waiting {
     }
 
     fn drop_what_cannot_wait(&mut self, metrics: &Metrics) {
-        // What was never reported and holds nothing leaves nothing to report.
+        // An empty window that was never reported need not be reported.
         self.0.retain(|tracked| {
             let keep =
                 tracked.stage != Stage::Final || tracked.window.was_sent() || !tracked.window.is_empty();
@@ -365,7 +365,7 @@ impl Waiting {
         }
     }
 
-    /// What changed, the oldest windows first.
+    /// The totals that changed, oldest windows first.
     fn batches(&mut self) -> Vec<CountsBatch> {
         self.0.sort_by_key(|tracked| tracked.window.key.window_start);
         let mut batches: Vec<CountsBatch> = Vec::new();
@@ -426,12 +426,12 @@ impl Waiting {
         }
     }
 
-    /// Windows of which the ledger does not have all.
+    /// Windows that the ledger does not have completely.
     fn unsent(&self) -> usize {
         self.0.iter().filter(|tracked| tracked.has_news()).count()
     }
 
-    /// Rows that were counted and that the ledger does not have.
+    /// Counted rows that the ledger does not have.
     fn unsent_rows(&self) -> u64 {
         self.0
             .iter()
@@ -440,7 +440,7 @@ impl Waiting {
     }
 }
 
-/// Whether one more total fits into the message.
+/// Whether the message has room for one more total.
 fn has_room(batch: &CountsBatch, more: &Envelope) -> bool {
     let totals = batch.envelopes.iter().chain([more]);
     let counters: usize = totals.map(|total| total.counts.counters()).sum();
@@ -518,7 +518,7 @@ mod tests {
     use super::*;
     use crate::counting::tests::{answer, counting, route_counts};
 
-    /// What a ledger keeps: the answered rows of each window, and whether it is closed.
+    /// The contents of a ledger: the answered rows of each window, and whether it is closed.
     #[derive(Default)]
     struct Kept(BTreeMap<(Incarnation, i64), (u64, u64, bool)>);
 
@@ -655,9 +655,9 @@ mod tests {
             kept.take(&mut waiting, due);
         };
         at(105, 1);
-        // Forwards, past windows that were not made ahead; the first one is closed.
+        // The clock jumps forward, past windows that were not created ahead. The first one is closed.
         at(155, 2);
-        // Back to a window that was closed, which stays so: the oldest one that is open takes the row.
+        // The clock jumps back to a closed window, which stays closed. The oldest open window takes the row.
         at(105, 4);
         at(112, 8);
         at(155, 16);
@@ -686,7 +686,7 @@ mod tests {
             assert!(waiting.0.len() <= MAX_WAITING, "{}", waiting.0.len());
         }
         let files = std::fs::read_dir(dir.path()).unwrap().count();
-        // One more for the window that was made ahead, and the lock.
+        // One more for the window that was created ahead, and one for the lock.
         assert!(files <= MAX_WAITING + 2, "{files}");
         let dropped = metrics.rows_dropped.get();
         let mut kept = Kept::default();
@@ -709,7 +709,7 @@ mod tests {
             let due = waiting.due(&dead, &metrics, 1);
             kept.take(&mut waiting, due);
             answer(&route, &metrics, 2, 3);
-            // Sent, and not acknowledged before the end.
+            // Sent, but not acknowledged before the end.
             waiting.due(&dead, &metrics, 2);
             answer(&route, &metrics, 3, 4);
         }

@@ -1,4 +1,4 @@
-//! Words in a mapped file: what is added to them outlives the process.
+//! Counters in a memory-mapped file, so that they outlive the process.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use memmap2::{MmapOptions, MmapRaw};
 /// Bytes of one word.
 const WORD: usize = size_of::<AtomicU64>();
 
-/// The sequence number of a window and its counters, in a file or, where none can be had, in memory.
+/// The sequence number of a window and its counters: in a file, or in memory if there is no file.
 #[derive(Clone, Debug)]
 pub struct Words(Arc<Storage>);
 
@@ -21,7 +21,7 @@ enum Storage {
     Mapped(MappedWords),
 }
 
-/// `words` words of a file from `offset` on.
+/// `words` words of a file, starting at `offset`.
 #[derive(Debug)]
 struct MappedWords {
     map: MmapRaw,
@@ -32,24 +32,24 @@ struct MappedWords {
 // === impl Words ===
 
 impl Words {
-    /// Zeros for so many counters, in memory that ends with the process.
+    /// Zeros for this many counters, in the memory of the process.
     pub fn heap(counters: usize) -> Self {
         Self(Arc::new(Storage::Heap(
             (0..=counters).map(|_| AtomicU64::new(0)).collect(),
         )))
     }
 
-    /// The words of a file from `offset` on: the sequence number and so many counters.
+    /// The words of a file, starting at `offset`: the sequence number and this many counters.
     ///
-    /// The file must hold all of them as written bytes, not as a hole: the first addition to a page that the disk has no
-    /// room for would end the process with SIGBUS.
+    /// All of these bytes must have been written: the file must not be sparse there. If the disk had no room for a page,
+    /// the first addition to it would end the process with SIGBUS.
     pub fn mapped(file: &File, offset: usize, counters: usize) -> io::Result<Self> {
         MappedWords::new(file, offset, counters + 1).map(|words| Self(Arc::new(Storage::Mapped(words))))
     }
 
-    /// Where the highest sequence number that was ever sent is kept.
+    /// The highest sequence number that was ever sent.
     pub fn sequence(&self) -> &AtomicU64 {
-        // There is at least one word: see the constructors.
+        // The constructors make sure that there is at least one word.
         &self.all()[0]
     }
 
@@ -76,13 +76,13 @@ impl MappedWords {
         let end = words
             .checked_mul(WORD)
             .and_then(|bytes| bytes.checked_add(offset))
-            .ok_or_else(|| wrong("it has more words than memory"))?;
+            .ok_or_else(|| wrong("it has more words than fit into memory"))?;
         if file.metadata()?.len() != end as u64 {
-            return Err(wrong("its length is not that of its words"));
+            return Err(wrong("its length does not match its number of words"));
         }
         let map = MmapOptions::new().len(end).map_raw(file)?;
         if map.len() < end || !(map.as_ptr().addr() + offset).is_multiple_of(WORD) {
-            return Err(wrong("its words are not where words can be"));
+            return Err(wrong("its words are not aligned"));
         }
         Ok(Self { map, offset, words })
     }
@@ -95,12 +95,12 @@ impl MappedWords {
             reason = "a mapped file is bytes at an address; the proof is in the comment"
         )]
         // SAFETY: `new` checked that `offset + words * 8` bytes are mapped from `map`'s address on and that the first word
-        // is aligned; `map` is readable and writable (`map_raw`), is unmapped only when it is dropped, and the slice does
-        // not outlive `self`. Any 64 bits are an `AtomicU64`, and this slice, made anew each time, is the only kind of
-        // reference to these bytes, so all access within the process is atomic. No other process accesses them: the file
-        // is in a directory of this Pod's own that the process holds a lock of, under a name that only it uses. It is never
-        // truncated (deleting it leaves the mapping), and its bytes were written before it was mapped, so that a page of it
-        // can always be brought in.
+        // is aligned. `map` is readable and writable (`map_raw`) and is unmapped only when it is dropped, and the slice does
+        // not outlive `self`. Any 64 bits are a valid `AtomicU64`, and slices like this one are the only references to these
+        // bytes, so all access within the process is atomic. No other process accesses them: the file is in a directory that
+        // belongs to this Pod and that this process has locked, under a name that only this process uses. The file is never
+        // truncated (deleting it leaves the mapping), and its bytes were written before it was mapped, so every page of it
+        // can be loaded.
         unsafe {
             std::slice::from_raw_parts(
                 self.map.as_mut_ptr().add(self.offset).cast::<AtomicU64>(),

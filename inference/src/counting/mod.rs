@@ -1,4 +1,4 @@
-//! Counting what was answered, so that nothing is lost and no answer waits.
+//! Counts answered rows, so that no count is lost and no answer waits.
 //!
 //! ```text
 //! request ─► score ─► RouteCounts::add ─► answer              Flusher, every few seconds
@@ -9,15 +9,15 @@
 //!                         ▼                                      ▼ acknowledged and closed
 //!                  AtomicCounts in a mapped file ─────────► file deleted
 //!                         │
-//!                         └─ the process is killed ─► the next one sends it, closed, and deletes it
+//!                         └─ the process is killed ─► the next process sends it as closed and deletes it
 //! ```
 //!
-//! * A row is counted before its answer is sent: answered ≤ counted ≤ answered + in flight, a kill included.
-//! * A request takes no lock. It loads a pointer to a short list of windows and adds to counters. The list is replaced and
-//!   never changed; windows are made ahead of their time, and by the request itself only where the clock jumped.
-//! * Event time is when the request was received. A window is taken out of the list [`LATENESS`] after its end; a row that
-//!   is still older then goes to the oldest window that is there, so a closed window has all that it will ever have. It is
-//!   closed only when it has no other holder.
+//! * A row is counted before its answer is sent: answered ≤ counted ≤ answered + in flight, even after a kill.
+//! * A request takes no lock. It loads a pointer to a short list of windows and adds to counters. The list is replaced,
+//!   never modified. Windows are created ahead of time; a request creates one only if the clock jumped.
+//! * The event time is when the request was received. A window leaves the list [`LATENESS`] after its end. An older row
+//!   that comes later is counted in the oldest window of the list, so a closed window does not change any more. A window
+//!   is closed only when it has no other holder.
 
 pub mod columns;
 pub mod entities;
@@ -43,24 +43,24 @@ use tokio::sync::Notify;
 use self::{columns::Columns, entities::Seen, store::Store, window::Window};
 use crate::metrics::{Metrics, VersionLabel};
 
-/// Seconds after its end for which a window still takes rows.
+/// Seconds after its end during which a window still accepts rows.
 pub const LATENESS: i64 = 2;
 
-/// What all routes of a process count with.
+/// Counting for all routes of a process.
 #[derive(Debug)]
 pub struct Counting {
     incarnation: Incarnation,
     seconds: NonZeroU32,
     store: Option<Arc<Store>>,
-    /// Of loading and flushing; no request takes it.
+    /// Locked while routes are loaded and counts are flushed, never by a request.
     routes: Mutex<Vec<Arc<RouteCounts>>>,
-    /// Said when there is a new route.
+    /// Notified when there is a new route.
     news: Notify,
-    /// The key of it is drawn when the process starts.
+    /// Has a random key for each process.
     hasher: RandomState,
 }
 
-/// What one route counts.
+/// The counts of one route.
 #[derive(Debug)]
 pub struct RouteCounts {
     route: Route,
@@ -72,22 +72,22 @@ pub struct RouteCounts {
     table: ArcSwap<Table>,
 }
 
-/// The windows that take rows.
+/// The windows that accept rows.
 #[derive(Clone, Debug, Default)]
 struct Table {
-    /// Windows that start before are closed.
+    /// Windows that start earlier are closed.
     floor: i64,
-    /// Nothing is counted any more.
+    /// Counting has ended.
     sealed: bool,
     windows: Vec<Arc<Window>>,
 }
 
-/// Whose rows a request brings.
+/// Where the rows of a request come from.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
-    /// Load that no person made.
+    /// Whether the load is synthetic.
     pub synthetic: bool,
-    /// A hash for each row's entity, 0 where it has none; nothing where the request names none.
+    /// A hash of each row's entity, or 0 if the row has none; `None` if the request names no entities.
     pub entities: Option<Vec<u64>>,
 }
 
@@ -96,23 +96,23 @@ pub struct Origin {
 pub struct Answered<'a> {
     /// Its values.
     pub row: &'a Row,
-    /// The probability that is answered.
+    /// The probability in the answer.
     pub score: f64,
-    /// The class that is answered.
+    /// The class in the answer.
     pub class: u8,
 }
 
 // === impl Counting ===
 
 impl Counting {
-    /// Counts in windows of this length: in files of `dir`, or in memory where that cannot be.
+    /// Counts in windows of this length: in files in `dir`, or in memory if that is not possible.
     pub fn new(seconds: NonZeroU32, dir: Option<&Path>, metrics: &Metrics) -> Self {
         let store = dir.and_then(|dir| match Store::open(dir) {
             Ok(store) => Some(Arc::new(store)),
             Err(error) => {
                 tracing::error!(
                     %error,
-                    "counts are kept in memory, a crash loses up to one flush interval of them: {} cannot be used: {error}",
+                    "cannot use {}: {error}; counts are kept in memory, and a crash loses up to one flush interval of them",
                     dir.display()
                 );
                 None
@@ -129,7 +129,7 @@ impl Counting {
         }
     }
 
-    /// This life of the process.
+    /// The incarnation of this process.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
@@ -139,7 +139,7 @@ impl Counting {
         self.seconds
     }
 
-    /// Begins to count a route. The text says why that cannot be done.
+    /// Starts to count a route. The error says why this is not possible.
     pub fn add_route(
         &self,
         route: &Route,
@@ -163,7 +163,7 @@ impl Counting {
         Ok(counts)
     }
 
-    /// The entities that the values of the header name, each with one hash.
+    /// One hash for each entity that the values of the header name.
     pub fn entities<'a>(&self, values: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u64>> {
         let mut hashes = None;
         for value in values {
@@ -181,7 +181,7 @@ impl Counting {
     }
 
     fn routes(&self) -> MutexGuard<'_, Vec<Arc<RouteCounts>>> {
-        // Nothing panics while it holds this, and a list of pointers is whole at any moment.
+        // Nothing panics while it holds this lock, and the list of pointers is always consistent.
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -247,7 +247,7 @@ impl RouteCounts {
     ) {
         self.with_window(at, metrics, |window| {
             for (name, rows) in features {
-                // A feature that the bins do not count has no place for its errors.
+                // Errors of features that are not in the bins are not counted.
                 if let Some(index) = self.bins.features.iter().position(|feature| feature.name == name) {
                     for _ in 0..rows {
                         let _ = window.counts.add_type_error(index);
@@ -257,7 +257,7 @@ impl RouteCounts {
         });
     }
 
-    /// Counts so many rows that were refused for a reason other than the type of a value.
+    /// Counts rows that were refused for a reason other than the type of a value.
     pub fn add_refused(&self, metrics: &Metrics, at: i64, rows: u64) {
         self.with_window(at, metrics, |window| window.counts.add_refused(rows));
     }
@@ -268,7 +268,7 @@ impl RouteCounts {
         }
     }
 
-    /// Nothing where counting has ended.
+    /// Returns `None` if counting has ended.
     fn with_window<T>(&self, at: i64, metrics: &Metrics, add: impl FnOnce(&Window) -> T) -> Option<T> {
         loop {
             {
@@ -286,13 +286,13 @@ impl RouteCounts {
         }
     }
 
-    /// Opens the window of this moment and the next one, where they are not there yet.
+    /// Opens the window of this moment and the next one, unless they are open already.
     fn prepare(&self, now: i64, metrics: &Metrics) {
         self.open(now, metrics);
         self.open(now.saturating_add(i64::from(self.seconds.get())), metrics);
     }
 
-    /// Opens the window that takes the rows of this moment; whether it was there or is now.
+    /// Opens the window for the rows of this moment. Returns whether it is open now.
     fn open(&self, at: i64, metrics: &Metrics) -> bool {
         loop {
             let start = {
@@ -321,13 +321,13 @@ impl RouteCounts {
                 table
             });
             if !taken {
-                // Another thread was faster, or the window was closed meanwhile: nothing was counted in this one.
+                // Another thread was faster, or the window was closed meanwhile. Nothing was counted in this one.
                 fresh.forget();
             }
         }
     }
 
-    /// A new window, in a file where that can be.
+    /// A new window, in a file if possible.
     fn window(&self, start: i64, metrics: &Metrics) -> Option<Window> {
         let create = |dir: Option<&Path>| {
             Window::create(
@@ -344,7 +344,7 @@ impl RouteCounts {
             let reason = chain(&error);
             tracing::error!(
                 version = self.route.version,
-                "counts of one window are kept in memory, a crash loses up to one flush interval of them: {reason}"
+                "counts of one window are kept in memory, and a crash loses up to one flush interval of them: {reason}"
             );
             create(None)
         });
@@ -353,21 +353,21 @@ impl RouteCounts {
                 metrics.counts_durable.set(i64::from(window.is_durable()));
                 Some(window)
             }
-            // There is no way to get here: in memory there are as many words as the bins need.
+            // This cannot happen: in memory there are as many words as the bins need.
             Err(error) => {
-                tracing::error!("failed to make counters: {}", chain(&error));
+                tracing::error!("failed to create counters: {}", chain(&error));
                 None
             }
         }
     }
 
-    /// The windows that take rows now.
+    /// The windows that accept rows now.
     fn windows(&self) -> Vec<Arc<Window>> {
         self.table.load().windows.clone()
     }
 
-    /// Takes out the windows that ended before `at`: they take no new rows, though one that is being added to may be in
-    /// the middle of it.
+    /// Removes and returns the windows that ended before `at`. They accept no new rows, but a thread may still be adding
+    /// one.
     fn take_ended(&self, at: i64) -> Vec<Arc<Window>> {
         if !self.table.load().windows.iter().any(|window| window.end() <= at) {
             return Vec::new();
@@ -380,7 +380,7 @@ impl RouteCounts {
                 .extract_if(.., |window| window.end() <= at)
                 .collect();
             for window in &ended {
-                // Neither a late row nor a clock that was set back opens it again: its last total was final.
+                // Its last total was final, so neither a late row nor a clock that is set back may open it again.
                 table.floor = table.floor.max(window.end());
             }
             table
@@ -388,7 +388,7 @@ impl RouteCounts {
         ended
     }
 
-    /// Counts nothing from now on, and takes all windows out.
+    /// Ends counting, and removes and returns all windows.
     fn seal(&self) -> Vec<Arc<Window>> {
         let sealed = Table {
             sealed: true,
@@ -401,7 +401,7 @@ impl RouteCounts {
 // === impl Table ===
 
 impl Table {
-    /// Start of the window that takes the rows of this moment.
+    /// Start of the window for the rows of this moment.
     fn start(&self, at: i64, seconds: NonZeroU32) -> i64 {
         window_start(at, seconds).max(self.floor)
     }
@@ -409,7 +409,7 @@ impl Table {
     fn find(&self, at: i64, seconds: NonZeroU32) -> Option<&Window> {
         let start = self.start(at, seconds);
         let mut windows = self.windows.iter();
-        // Two or three of them.
+        // There are two or three.
         windows
             .find(|window| window.key.window_start == start)
             .map(Arc::as_ref)
@@ -419,7 +419,7 @@ impl Table {
 // === impl Origin ===
 
 impl Origin {
-    /// Checks that every row has its entity; the text says what is wrong.
+    /// Checks that every row has an entity. The error says what is wrong.
     pub fn check(&self, rows: usize) -> Result<(), String> {
         match &self.entities {
             Some(entities) if entities.len() != rows => Err(format!(
@@ -464,7 +464,7 @@ pub(crate) mod tests {
             .unwrap()
     }
 
-    /// Counts so many rows of one request.
+    /// Counts this many rows of one request.
     pub fn answer(counts: &RouteCounts, metrics: &Metrics, at: i64, rows: usize) {
         let row = Row::new(vec![Value::Number(50.0)]);
         let answered = Answered {
@@ -490,7 +490,7 @@ pub(crate) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let counting = counting(10, Some(dir.path()));
         let metrics = Metrics::new();
-        // Nothing can be made in a directory that is gone.
+        // No file can be created in a deleted directory.
         drop(dir);
         let counts = route_counts(&counting, 0);
         answer(&counts, &metrics, 5, 7);

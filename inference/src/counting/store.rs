@@ -1,4 +1,4 @@
-//! The directory of counters that outlive a process.
+//! The directory with the files of counters, which outlive a process.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -11,27 +11,27 @@ use modelward_profile::Incarnation;
 use super::window::{ENDING, PARTIAL_ENDING, Window};
 use modelward_service::chain;
 
-/// A directory that this process alone uses, for as long as it lives.
+/// A directory that this process has locked for its lifetime.
 #[derive(Debug)]
 pub struct Store {
     dir: PathBuf,
-    /// The lock ends with the process, however that ends.
+    /// The lock is released when the process ends, even after a crash.
     _lock: File,
 }
 
-/// What dead processes left behind.
+/// The counts that dead processes left behind.
 #[derive(Debug, Default)]
 pub struct Left {
-    /// Windows in which they counted.
+    /// Their windows.
     pub windows: Vec<Window>,
-    /// Files that could not be used, and were removed.
+    /// Number of files that could not be used and were removed.
     pub unreadable: u64,
 }
 
 // === impl Store ===
 
 impl Store {
-    /// Takes a directory, which is made where there is none.
+    /// Locks a directory, and creates it if it does not exist.
     pub fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let lock = fs::OpenOptions::new()
@@ -40,7 +40,7 @@ impl Store {
             .write(true)
             .open(dir.join("lock"))?;
         lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::other("another process counts there"),
+            TryLockError::WouldBlock => io::Error::other("another process uses it"),
             TryLockError::Error(error) => error,
         })?;
         Ok(Self {
@@ -54,7 +54,7 @@ impl Store {
         &self.dir
     }
 
-    /// The windows of all processes but this one; those in which nothing was counted or sent are removed.
+    /// The windows of all other processes. Windows in which nothing was counted and that were never sent are removed.
     pub fn left_behind(&self, mine: Incarnation) -> Left {
         let mut left = Left::default();
         let entries = match fs::read_dir(&self.dir) {

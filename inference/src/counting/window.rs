@@ -1,4 +1,4 @@
-//! One window of one route: its counters, in a file from which a later process can go on.
+//! One window of one route: its counters, in a file that a later process can read.
 //!
 //! ```text
 //! 0           8        12       16          24        32                          8-aligned
@@ -8,8 +8,8 @@
 //! └───────────┴────────┴────────┴───────────┴─────────┴───────────────────────────┴──────────┴──────────────┘
 //! ```
 //!
-//! Numbers are in the machine's order: the file never leaves its node. It gets its name only when it is whole. The
-//! counters are those of [`AtomicCounts`].
+//! Numbers have the byte order of the machine, because the file never leaves its node. The file gets its final name when
+//! it is complete. The counters are those of [`AtomicCounts`].
 
 use std::{
     fs,
@@ -33,21 +33,21 @@ const FORMAT: u32 = 2;
 /// Bytes before the JSON.
 const FIXED: usize = 32;
 
-/// No description is longer: bins of thousands of features fit.
+/// Maximum length of the description. Bins of thousands of features fit.
 const MAX_DESCRIPTION: usize = 32 << 20;
 
-/// How the names of files end that are whole.
+/// Ending of the names of complete files.
 pub const ENDING: &str = ".counts";
 
-/// How those of files end that are being made.
+/// Ending of the names of files that are being written.
 pub const PARTIAL_ENDING: &str = ".partial";
 
 /// The counters of one route in one window.
 #[derive(Debug)]
 pub struct Window {
-    /// What is counted.
+    /// Identifies the counts.
     pub key: TotalKey,
-    /// The route that the key holds the digest of.
+    /// The route whose digest is in the key.
     pub route: Route,
     /// Length of the window.
     pub seconds: NonZeroU32,
@@ -68,15 +68,15 @@ pub enum WindowFileError {
     /// Its description does not parse.
     #[error("its description does not parse")]
     Description(#[from] serde_json::Error),
-    /// Its bins are not whole.
+    /// Its bins are invalid.
     #[error("its bins cannot be used")]
     Bins(#[from] BinsError),
-    /// It is something else, or was damaged.
+    /// It is not a file of counters, or is damaged.
     #[error("{0}")]
     Content(&'static str),
 }
 
-/// What a file says of its counters.
+/// The description of the counters in a file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Description {
@@ -92,7 +92,7 @@ struct Description {
 // === impl Window ===
 
 impl Window {
-    /// Counters at zero, in a new file in `dir`; in memory where no directory is given.
+    /// Counters at zero: in a new file in `dir`, or in memory without a directory.
     pub fn create(
         dir: Option<&Path>,
         incarnation: Incarnation,
@@ -163,7 +163,7 @@ impl Window {
         if fingerprints != [bins.feature_fingerprint(), bins.score_fingerprint()]
             || counters != AtomicCounts::words(&bins)
         {
-            return Err(content("its counters are not those of its bins"));
+            return Err(content("its counters do not match its bins"));
         }
         let words = Words::mapped(&file, FIXED + length, counters)?;
         let path = Some(path.to_owned());
@@ -188,7 +188,7 @@ impl Window {
         file: Option<PathBuf>,
     ) -> Result<Self, WindowFileError> {
         let counts = AtomicCounts::over(bins, words.clone())
-            .map_err(|_| WindowFileError::Content("its counters are not those of its bins"))?;
+            .map_err(|_| WindowFileError::Content("its counters do not match its bins"))?;
         Ok(Self {
             key: TotalKey {
                 route: route_digest(&route),
@@ -204,12 +204,12 @@ impl Window {
         })
     }
 
-    /// The next sequence number. It is kept before it is used, so that no later process uses it again.
+    /// The next sequence number. It is stored before it is used, so that no later process uses it again.
     pub fn next_sequence(&self) -> u64 {
         self.words.sequence().fetch_add(1, Relaxed) + 1
     }
 
-    /// Whether anything was ever sent of it.
+    /// Whether it was ever sent.
     pub fn was_sent(&self) -> bool {
         self.words.sequence().load(Relaxed) > 0
     }
@@ -224,7 +224,7 @@ impl Window {
         self.file.is_some()
     }
 
-    /// Whether the window holds no moment from `at` on, in seconds since 1970.
+    /// Whether the window ends at or before `at`, in seconds since 1970.
     pub fn has_ended(&self, at: i64) -> bool {
         self.end() <= at
     }
@@ -236,7 +236,7 @@ impl Window {
             .saturating_add(i64::from(self.seconds.get()))
     }
 
-    /// Rows that were answered; `None` where that does not fit 64 bits.
+    /// Rows that were answered, or `None` if the number does not fit into 64 bits.
     pub fn answered(&self) -> Option<u64> {
         let counts: Counts = self.counts.snapshot();
         counts.answered()
@@ -260,7 +260,7 @@ impl Description {
     fn write(&self, dir: &Path, counters: usize) -> Result<(Words, PathBuf), WindowFileError> {
         let mut text = serde_json::to_vec(self)?;
         text.resize(text.len().next_multiple_of(8), b' ');
-        // Two threads that need the same window at once each make a file; the one whose window is not taken is deleted.
+        // If two threads need the same window at once, each creates a file. The one that is not used is deleted.
         let name = format!(
             "{}-{}-{}-{:08x}",
             String::from(self.incarnation),
@@ -278,8 +278,8 @@ impl Description {
         bytes.extend((counters as u64).to_ne_bytes());
         bytes.extend(&text);
         let offset = bytes.len();
-        // Zeros that are written take their room now; a hole would take it at the first addition, and end the process
-        // where there is none.
+        // Zeros that are written allocate disk space now. A sparse file would allocate it at the first addition, and the
+        // process would die if the disk is full.
         bytes.resize(offset + 8 * (counters + 1), 0);
         let write = || -> io::Result<Words> {
             let mut file = fs::OpenOptions::new()
@@ -295,7 +295,7 @@ impl Description {
         match write() {
             Ok(words) => Ok((words, whole)),
             Err(error) => {
-                // Nothing else can be done about it here; the next start removes what is left.
+                // Nothing more can be done here. The next start removes the file.
                 let _ = fs::remove_file(&partial);
                 Err(error.into())
             }
@@ -347,7 +347,7 @@ mod tests {
         );
         read.forget();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        // The one that counts does not notice.
+        // The process that counts does not notice.
         window.counts.add_synthetic();
         assert_eq!(window.answered(), Some(3));
     }
@@ -373,13 +373,10 @@ mod tests {
             damaged[at] ^= 0xff;
             assert!(read(&damaged).is_err(), "{at}");
         }
-        // The greatest value of training.
+        // The maximum of the training data.
         let at = bytes.windows(4).position(|four| four == b"\"60\"").unwrap();
         let mut cut = bytes.clone();
         cut[at + 2] = b'1';
-        assert_eq!(
-            read(&cut),
-            Err("its counters are not those of its bins".to_owned())
-        );
+        assert_eq!(read(&cut), Err("its counters do not match its bins".to_owned()));
     }
 }

@@ -1,4 +1,4 @@
-//! From a request of a protocol to its answer: version, memory, threads and shadows, the same for every protocol.
+//! Answers requests of any protocol: chooses the version, reserves memory, and runs the work and the shadows.
 
 use std::sync::Arc;
 
@@ -21,32 +21,32 @@ use crate::{
     serving::{LoadedRoute, Serving},
 };
 
-/// Holds a caller to one version while the weights stay.
+/// Requests with the same key go to the same version while the weights do not change.
 const KEY_HEADER: HeaderName = HeaderName::from_static("modelward-key");
 
-/// The version that answered: clients of the Open Inference Protocol drop it from the body.
+/// The version that answered. Clients of the Open Inference Protocol drop it from the body.
 const VERSION_HEADER: HeaderName = HeaderName::from_static("x-model-version");
 
-/// What handlers share.
+/// The state that handlers share.
 pub(super) type Shared = State<Arc<App>>;
 
-/// How one request brings its rows and takes its answer.
+/// How a protocol reads the rows of a request and writes the answer.
 pub(super) trait Protocol: Send + Sized + 'static {
-    /// The status of a request that is read and cannot be scored.
+    /// The status for a request that can be read but not scored.
     const UNFIT: StatusCode;
 
-    /// Warnings that an answer describes; the metrics count them all.
+    /// Maximum number of warnings that an answer describes. The metrics count all of them.
     const DESCRIBED: usize;
 
-    /// What reading, scoring and answering a body may take.
+    /// What reading, scoring and answering a body may cost.
     fn weight(&self, body: &[u8]) -> Weight;
 
-    /// The version that the client asks for.
+    /// The requested version.
     fn version(&self) -> Option<&str> {
         None
     }
 
-    /// Reads the rows of a body, ends their scoring and writes the answer.
+    /// Reads the rows of a body, finishes their scoring and writes the answer.
     fn answer(
         &self,
         scoring: Scoring<'_>,
@@ -59,12 +59,12 @@ pub(super) trait Protocol: Send + Sized + 'static {
     fn shadow(&self, scoring: &mut Scoring<'_>, body: &[u8]) -> Result<(), Problem>;
 }
 
-/// What is answered.
+/// An answer.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The body.
     pub(super) body: Vec<u8>,
-    /// Headers beside those of every answer.
+    /// Headers in addition to those of every answer.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -101,14 +101,14 @@ pub(super) async fn answer<P: Protocol>(
     Ok(response.await)
 }
 
-/// Counts a request of which no row was read. Rows that were read are counted with their errors.
+/// Counts a request without a readable row. Rows that were read are counted with their errors.
 fn count_unreadable(app: &App, route: &LoadedRoute, caller: &Caller, problem: &Problem) {
     if problem.subject == Subject::Request && problem.status.is_client_error() {
         route.count_refused(&app.metrics, caller.call, &caller.origin, 1);
     }
 }
 
-/// What answers, where this process is ready.
+/// What answers requests, if this process is ready.
 pub(super) fn serving(app: &App) -> Result<&Arc<Serving>, Problem> {
     app.serving().ok_or_else(|| {
         let reason = app.unready().unwrap_or_default();
@@ -116,7 +116,7 @@ pub(super) fn serving(app: &App) -> Result<&Arc<Serving>, Problem> {
     })
 }
 
-/// A refusal as a protocol answers it: `unfit` is its status, and rows are `numbered` where there could be several.
+/// A refusal as a protocol answers it. `unfit` is its status; rows are `numbered` if there could be several.
 pub(super) fn refused(refusal: Refusal, unfit: StatusCode, numbered: bool) -> Problem {
     match refusal {
         Refusal::Rows { faults, total } => {
@@ -142,7 +142,8 @@ fn bound_work(serving: &Serving, weight: Weight) -> usize {
     serving.live.iter().map(of).max().unwrap_or_default()
 }
 
-/// Runs what keeps a core busy where it hurts no other request. The answer holds the reservation until it is written.
+/// Runs work that keeps a core busy without delaying other requests. The answer holds the reservation until it is
+/// written.
 async fn work(
     reservation: Reservation,
     received: Received,
@@ -182,9 +183,9 @@ fn respond(answer: Answer, route: &LoadedRoute, reservation: Reservation) -> Res
     response
 }
 
-/// Lets the Shadow routes score a body that was answered, if there is room for it.
+/// Lets the Shadow routes score an answered body, if there is memory for it.
 ///
-/// `work` are the bytes that one version needs; they score one after the other.
+/// `work` is the number of bytes that one version needs. The versions score one after the other.
 fn shadow<P: Protocol>(app: &Arc<App>, body: &bytes::Bytes, work: usize, protocol: P) {
     let shadows = app.shadows();
     if shadows.is_empty() {
@@ -204,7 +205,7 @@ fn shadow<P: Protocol>(app: &Arc<App>, body: &bytes::Bytes, work: usize, protoco
         let _held = (slots, reservation);
         for route in shadows.iter() {
             let mut scoring = Scoring::shadowing(route);
-            // What this version cannot read is no error of the client, whom another version answered.
+            // If this version cannot read the body, the client made no error: another version answered it.
             if protocol.shadow(&mut scoring, &body).is_ok() {
                 let _ = scoring.finish(&app.metrics);
             }

@@ -1,4 +1,4 @@
-//! Receiving bodies: bounded in bytes, in time, and in what all of them hold together.
+//! Receives bodies with limits on their size, their time and the memory of all bodies together.
 
 use std::{io::Read as _, time::Duration};
 
@@ -12,15 +12,15 @@ use tokio::time::timeout;
 use super::problem::{Problem, Subject};
 use crate::memory::{Memory, Reservation};
 
-/// Bodies over this make a reservation for all of their bytes before the rest of them is read.
+/// Bodies larger than this reserve memory for all their bytes before the rest is read.
 const SMALL_BYTES: usize = 64 << 10;
 
-/// A received body, as the client meant it.
+/// A received body, decompressed.
 #[derive(Debug)]
 pub struct Received {
-    /// Its bytes, unpacked.
+    /// Its bytes after decompression.
     pub bytes: Bytes,
-    /// Held for as long as the bytes are.
+    /// Held as long as the bytes.
     _reservations: [Option<Reservation>; 2],
 }
 
@@ -31,7 +31,7 @@ enum Coding {
     Deflate,
 }
 
-/// Receives a body of at most `max` bytes, also when unpacked, within `limit`.
+/// Receives a body of at most `max` bytes, also after decompression, within `limit`.
 pub async fn receive(
     headers: &HeaderMap,
     body: Body,
@@ -45,17 +45,17 @@ pub async fn receive(
         .and_then(|length| length.to_str().ok())
         .and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > max as u64) && headers.contains_key(header::EXPECT) {
-        // The client asked before it sends: it has not begun.
+        // The client waits for permission to send and has sent nothing yet.
         return Err(too_large(max));
     }
     let (bytes, small, mut large) = timeout(limit, read(body, max, declared, coding, memory))
         .await
         .unwrap_or_else(|_| {
-            let message = format!("the body did not come within {} s", limit.as_secs());
+            let message = format!("the body did not arrive within {} s", limit.as_secs());
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, message).of(Subject::Connection))
         })?;
     if coding == Coding::Identity {
-        // A body without a declared length reserved as much as the largest one.
+        // A body without a declared length has reserved as much as the largest one.
         if let Some(reservation) = &mut large {
             reservation.shrink_to(bytes.len());
         }
@@ -65,7 +65,7 @@ pub async fn receive(
         });
     }
     if large.is_none() {
-        // However small it came, it may unpack to the most that is allowed.
+        // A compressed body of any size may decompress to the maximum size.
         large = Some(memory.large_body(max).await?);
     }
     let unpacked = tokio::task::spawn_blocking(move || coding.unpack(&bytes, max)).await;
@@ -82,7 +82,7 @@ pub async fn receive(
     })
 }
 
-/// The bytes as they come, and their reservations: at first small ones, then one for all.
+/// Reads the bytes and reserves memory for them: small reservations first, then one for the whole body.
 async fn read(
     mut body: Body,
     max: usize,
@@ -91,7 +91,7 @@ async fn read(
     memory: &Memory,
 ) -> Result<(Bytes, Option<Reservation>, Option<Reservation>), Problem> {
     let sent = declared.map_or(max, |length| usize::try_from(length).unwrap_or(max).min(max));
-    // All of it at once: two bodies that each hold half of what they need would wait for each other.
+    // One reservation for everything: two bodies that each hold half of what they need would wait for each other.
     let most = if coding == Coding::Identity {
         sent
     } else {
@@ -103,12 +103,12 @@ async fn read(
     let mut refused = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            Problem::malformed(format!("the body broke off: {error}")).of(Subject::Connection)
+            Problem::malformed(format!("the body was cut off: {error}")).of(Subject::Connection)
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if discarded > 0 || received.len() + data.len() > max {
-            // A client that is still sending would see a reset connection in place of the answer, so the rest is
-            // read, within reason, and thrown away.
+            // A client that is still sending would see a reset connection instead of the answer, so a limited part of
+            // the rest is read and discarded.
             discarded += data.len();
             received = BytesMut::new();
             (small, large) = (None, None);
@@ -122,7 +122,7 @@ async fn read(
         } else if received.len() + data.len() > SMALL_BYTES {
             memory.large_body(most).await.map(|reservation| {
                 large = Some(reservation);
-                // Growing step by step would hold it twice.
+                // Growing the buffer step by step would hold the body twice.
                 received.reserve(sent.saturating_sub(received.len()));
                 small = None;
             })
@@ -133,7 +133,7 @@ async fn read(
             })
         };
         if let Err(problem) = room {
-            // The rest is thrown away too, for the same reason.
+            // The rest is discarded too, for the same reason.
             refused = Some(problem);
             discarded += data.len();
             received = BytesMut::new();
@@ -170,14 +170,14 @@ impl Coding {
             "deflate" => return Ok(Self::Deflate),
             _ => {}
         }
-        let message = "unknown Content-Encoding; send one of gzip and deflate, or none";
+        let message = "unknown Content-Encoding; send gzip, deflate or none";
         Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
     }
 
-    /// The body as the client meant it.
+    /// Decompresses the body.
     fn unpack(self, packed: &[u8], max: usize) -> Result<Vec<u8>, Problem> {
-        // One more than allowed distinguishes "full" from "more". All of it at once, because growing holds it twice;
-        // what is not written to takes no memory.
+        // One byte more than allowed shows whether the body is too large. The buffer has its full size at once, because
+        // growing it would hold the body twice; pages that are not written take no memory.
         let most = max as u64 + 1;
         let mut unpacked = Vec::with_capacity(max + 64);
         let read = match self {
@@ -186,11 +186,11 @@ impl Coding {
             Self::Deflate => ZlibDecoder::new(packed).take(most).read_to_end(&mut unpacked),
         };
         read.map_err(|error| {
-            Problem::malformed(format!("the body is not what its Content-Encoding says: {error}"))
+            Problem::malformed(format!("the body does not match its Content-Encoding: {error}"))
         })?;
         if unpacked.len() > max {
             return Err(Problem::too_large(format!(
-                "the body is larger than {max} bytes when unpacked; send fewer rows at a time"
+                "the body is larger than {max} bytes after decompression; send fewer rows at a time"
             )));
         }
         unpacked.shrink_to_fit();

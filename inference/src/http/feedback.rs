@@ -1,7 +1,7 @@
-//! `POST /feedback`: what a prediction turned out to be.
+//! `POST /feedback`: the true class of a prediction.
 //!
-//! The id says itself which route answered what and when, under the model's key, so a label needs no stored request. This
-//! is the one path that waits for the ledger: a label is acknowledged when it is kept.
+//! The id contains which route answered what and when, sealed with the model's key, so no request has to be stored. This
+//! is the only path that waits for the ledger: a label is acknowledged when the ledger has stored it.
 
 use std::time::Duration;
 
@@ -24,22 +24,22 @@ use crate::{
     prediction_id::Signer,
 };
 
-/// Labels of one request.
+/// Maximum number of labels in one request.
 const MAX_ITEMS: usize = 1000;
 
-/// Bytes of one request: the most labels of the longest spelling fit.
+/// Maximum bytes of one request. The maximum number of labels in their longest spelling fits.
 const MAX_BODY: usize = 256 << 10;
 
-/// The ledger may take this long for all labels of a request.
+/// Time limit for the ledger to store all labels of a request.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Bytes of work for each byte of labels.
+/// Bytes of memory for each byte of labels.
 const LABEL_WORK: usize = 32;
 
-/// Labels of one request that are on their way at the same time.
+/// Labels of one request that are sent to the ledger at the same time.
 const AT_A_TIME: usize = 16;
 
-/// What became of one label.
+/// The result for one label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Status {
     /// `accepted`, `repeated`, or `contradicted` in the answer to an array.
@@ -50,16 +50,16 @@ struct Status {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Answer {
-    /// To one object.
+    /// The answer to one object.
     One(Status),
-    /// To an array.
+    /// The answer to an array.
     Many {
-        /// One for each label, in order.
+        /// One result for each label, in order.
         results: Vec<Status>,
     },
 }
 
-/// Answers labels.
+/// Answers a request with labels.
 pub(super) async fn take_feedback(
     State(app): Shared,
     headers: HeaderMap,
@@ -73,7 +73,7 @@ pub(super) async fn take_feedback(
     Ok(problem::json(StatusCode::ACCEPTED, &answer))
 }
 
-/// Reads labels from a body and waits until the ledger keeps them.
+/// Reads labels from a body and waits until the ledger has stored them.
 async fn feedback(app: &App, body: &[u8]) -> Result<Answer, Problem> {
     let count = |outcome: Feedback, labels: usize| {
         let outcome = outcome.as_str();
@@ -87,7 +87,7 @@ async fn feedback(app: &App, body: &[u8]) -> Result<Answer, Problem> {
     let ledger = app.ledger.as_ref().ok_or_else(|| {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "this server has no ledger to keep labels",
+            "this server has no ledger to store labels",
         )
     })?;
     let calls: Vec<_> = records
@@ -100,7 +100,7 @@ async fn feedback(app: &App, body: &[u8]) -> Result<Answer, Problem> {
         Err(_) => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             format!(
-                "the ledger did not keep the labels within {} s; send them again, those that it has are not counted twice",
+                "the ledger did not store the labels within {} s; send them again, no label is counted twice",
                 PATIENCE.as_secs()
             ),
         )),
@@ -119,7 +119,7 @@ async fn feedback(app: &App, body: &[u8]) -> Result<Answer, Problem> {
     match outcomes.as_slice() {
         [FeedbackOutcome::Contradicted] if !many => Err(Problem::new(
             StatusCode::CONFLICT,
-            "another label was sent for this prediction before; both are known now and neither is counted",
+            "a different label was sent for this prediction before; both are stored and neither is counted",
         )),
         [one] if !many => Ok(Answer::One(status(*one))),
         all => Ok(Answer::Many {
@@ -135,10 +135,10 @@ async fn send(app: &App, ledger: &Ledger, record: &FeedbackRecord) -> Result<Fee
     sent.map_err(|error| match error {
         CallError::Refused { message } => Problem::unprocessable(message),
         CallError::Away { message, .. } => {
-            tracing::warn!("a label was not kept: {message}");
+            tracing::warn!("a label was not stored: {message}");
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the ledger cannot keep labels now; send again later, a label that it has is not counted twice",
+                "the ledger cannot store labels now; send them again later, no label is counted twice",
             )
         }
     })
@@ -153,7 +153,7 @@ fn status(outcome: FeedbackOutcome) -> Status {
     Status { status }
 }
 
-/// The labels of a body, and whether they came in an array.
+/// The labels of a body, and whether the body is an array.
 fn read(signer: &Signer, body: &[u8]) -> Result<(Vec<FeedbackRecord>, bool), Problem> {
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::malformed(format!("the body cannot be read as JSON: {error}")))?;
@@ -200,12 +200,12 @@ fn record(signer: &Signer, item: &Value) -> Result<FeedbackRecord, String> {
     let field = |name: &str| {
         fields
             .get(name)
-            .ok_or_else(|| format!("\"{name}\" is not there, expected {expected}"))
+            .ok_or_else(|| format!("\"{name}\" is missing, expected {expected}"))
     };
     let id = field("predictionId")?;
     let id = id.as_str().ok_or_else(|| {
         format!(
-            "\"predictionId\" must be the text of an answer, found {}",
+            "\"predictionId\" must be the string from an answer, found {}",
             kind_of(id)
         )
     })?;

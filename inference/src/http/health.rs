@@ -1,4 +1,4 @@
-//! Probes, the report of all versions, and metrics.
+//! Probes, the report about all versions, and metrics.
 
 use std::sync::Arc;
 
@@ -20,12 +20,13 @@ use crate::{
     serving::LoadedRoute,
 };
 
-/// Bytes of a report of this process, beside those of each feature.
+/// Bytes of a report about this process, without those of each feature.
 const REPORT: usize = 64 << 10;
 
-/// Bytes of a report for each feature of each version: its name, in lines of metrics or as an element of metadata.
+/// Bytes of a report for each feature of each version: its name in lines of metrics or as an element of metadata.
 ///
-/// No report lists categories. A path that answers with them reserves by their lengths, because 256 of them take more.
+/// No report lists categories. A path that lists them must reserve memory for their lengths, because 256 categories need
+/// more.
 const REPORT_FEATURE: usize = 1 << 10;
 
 pub(super) async fn healthz() -> Response {
@@ -112,7 +113,7 @@ fn metrics_text(app: &App) -> Result<String, Problem> {
     })
 }
 
-/// Reserves memory for a report about this process: clients that never read theirs must not fill the memory either.
+/// Reserves memory for a report about this process, so that clients that never read theirs cannot fill the memory.
 pub(super) async fn reserve_report(app: &App) -> Result<Reservation, Problem> {
     let features = app.serving().map_or(0, |serving| {
         let features = |route: &Arc<LoadedRoute>| route.bundle.schema().features.len();

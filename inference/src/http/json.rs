@@ -1,7 +1,7 @@
-//! Reading bodies: JSON as people and clients really send it, without ever holding more of it than is needed.
+//! Reads JSON bodies, including common deviations from JSON, without holding more of them than is needed.
 //!
-//! A body is at most some megabytes, but as a tree of values it could be fifty times that; so rows are handed on
-//! one by one, and what no schema could use (nested values, thousands of names) is skipped instead of kept.
+//! A body has at most some megabytes, but a tree of its values could be fifty times as large. So rows are passed on
+//! one by one, and what no schema could use (nested values, thousands of names) is skipped.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,7 +15,7 @@ use crate::bounds::Bounds;
 #[derive(Debug)]
 pub struct Text<'a> {
     bytes: Cow<'a, [u8]>,
-    /// Offsets in `bytes` behind each `null` that was a `NaN`, to tell columns as the sender counts them.
+    /// Offsets in `bytes` after each `null` that was a `NaN`, to report columns as the sender counts them.
     shifts: Vec<usize>,
 }
 
@@ -26,21 +26,21 @@ pub enum RowBody {
     Fields {
         /// The first value of each name.
         fields: Map<String, Value>,
-        /// The first name that came twice.
+        /// The first repeated name.
         repeated: Option<String>,
-        /// Whether there were more names than `max_fields`; those behind are not in `fields`.
+        /// Whether there were more names than `max_fields`. The further ones are not in `fields`.
         too_many: bool,
     },
     /// Something else: `a number`, `an array`, ….
     Other(&'static str),
 }
 
-/// What a body was.
+/// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// One object.
     One,
-    /// An array of so many elements; those behind `max_rows` were not handed on.
+    /// An array with this many elements. Those after `max_rows` were not passed on.
     Many(usize),
     /// Neither.
     Other(&'static str),
@@ -68,7 +68,7 @@ impl<'a> Text<'a> {
                 b'\\' if in_string => step = 2,
                 b'N' if !in_string && rest.starts_with(b"NaN") => {
                     if shifts.is_empty() {
-                        // The most that it can become: growing would copy it again and again.
+                        // The largest possible size, because growing would copy it repeatedly.
                         let mut copy = Vec::with_capacity(body.len() + body.len() / 3 + 1);
                         copy.extend_from_slice(&body[..at]);
                         bytes = Cow::Owned(copy);
@@ -96,7 +96,7 @@ impl<'a> Text<'a> {
         Ok(Self { bytes, shifts })
     }
 
-    /// Parses the whole text by this seed.
+    /// Parses the whole text with this seed.
     pub fn parse<'s, S: DeserializeSeed<'s>>(&'s self, seed: S) -> Result<S::Value, Problem> {
         let mut deserializer = serde_json::Deserializer::from_slice(&self.bytes);
         seed.deserialize(&mut deserializer)
@@ -151,7 +151,7 @@ fn position(body: &[u8], at: usize) -> (usize, usize) {
 // === impl Bounds ===
 
 impl Bounds {
-    /// Hands each row of the body to `sink` with its index, up to `max_rows` of them.
+    /// Passes each row of the body to `sink` with its index, up to `max_rows` rows.
     pub fn read_rows<'s>(
         self,
         text: &'s Text<'_>,
@@ -166,7 +166,7 @@ struct BodySeed<'s> {
     sink: &'s mut dyn FnMut(usize, RowBody),
 }
 
-/// Calls this macro's name for every kind of value that is not a container.
+/// Implements the visitor methods for every kind of value that is not a container.
 macro_rules! scalars {
     ($other:expr) => {
         fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
@@ -321,7 +321,7 @@ impl<'de> Visitor<'de> for FlatValue {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        // serde_json refuses numbers that no double holds, so what comes here is finite.
+        // serde_json refuses numbers that do not fit into a double, so this one is finite.
         Number::from_f64(value)
             .map(Value::Number)
             .ok_or_else(|| E::custom("number out of range"))
@@ -440,7 +440,7 @@ mod tests {
         );
         assert_eq!(error(" \n"), "the body is empty; send JSON");
         assert!(error("{} {}").starts_with("the body cannot be read as JSON: trailing characters at line 1"));
-        // Skipped content is read without recursion, however deep it is.
+        // Skipped content is read without recursion, at any depth.
         assert!(
             error(&"[".repeat(100_000)).starts_with("the body cannot be read as JSON: EOF while parsing")
         );

@@ -1,4 +1,4 @@
-//! HTTP: paths, bodies and answers. Each protocol reads rows and writes answers over [`crate::score`].
+//! HTTP: paths, bodies and answers. Each protocol reads rows and writes answers, and scores with [`crate::score`].
 
 mod answer;
 pub mod body;

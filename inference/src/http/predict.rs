@@ -1,4 +1,4 @@
-//! `POST /predict`: a row as the flat JSON object of its named features, or an array of them.
+//! `POST /predict`: a row as a flat JSON object of named features, or an array of such objects.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ struct Warning<'a> {
     message: &'a str,
 }
 
-/// The answer's bytes: written row by row, so that no row of it is held twice.
+/// Writes the bytes of an answer row by row, so that no row is held twice.
 struct Writer<'a> {
     route: &'a LoadedRoute,
     model: &'a str,
@@ -102,7 +102,7 @@ impl Protocol for Rows {
     }
 }
 
-/// Scores the rows of a body and hands what is answered for each to `sink`.
+/// Scores the rows of a body and passes the answer for each to `sink`.
 fn read_rows(
     body: &[u8],
     scoring: &mut Scoring<'_>,
@@ -140,7 +140,7 @@ fn read_row(scoring: &mut Scoring<'_>, at: usize, row: RowBody) -> Option<RowAns
         } => {
             let short: String = name.chars().take(80).collect();
             scoring.refuse(at, Some(&name), || {
-                format!("{short:?} is there twice, send each feature once")
+                format!("{short:?} is there twice; send each feature once")
             });
         }
         RowBody::Fields { too_many: true, .. } => scoring.refuse(at, None, || {
@@ -162,7 +162,7 @@ fn unwritable(error: &serde_json::Error) -> Problem {
 // === impl Writer ===
 
 impl<'a> Writer<'a> {
-    /// What comes before the rows of an answer to an array, with room for them.
+    /// The beginning of an answer, with room for the rows.
     fn new(body: &[u8], route: &'a LoadedRoute, model: &'a str) -> Result<Self, serde_json::Error> {
         let row = 256 + route.names_length(model);
         let mut answer = Vec::with_capacity(512 + Weight::of_rows(body).rows(route.bounds) * row);
@@ -199,7 +199,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The whole answer, to `one` object or to an array.
+    /// The complete answer to `one` object or to an array.
     fn finish(self, one: bool) -> Result<Vec<u8>, serde_json::Error> {
         let mut answer = self.answer;
         match self.failed {
@@ -219,7 +219,7 @@ fn write_notices<S: Serializer>(notices: &&[Notice], serializer: S) -> Result<S:
     }))
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }

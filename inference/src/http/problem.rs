@@ -1,24 +1,24 @@
-//! What a client reads when it asked for something that cannot be done: one JSON shape for every path.
+//! Errors that clients read: the same JSON shape for every path.
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-/// A refusal: its status and `{"error": "one sentence"}`, with what is wrong row by row where rows were read.
+/// A refusal: its status and `{"error": "one sentence"}`, with the errors of each row if rows were read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// The status of the answer.
     #[serde(skip)]
     pub status: StatusCode,
-    /// One sentence that says what was wrong and what was expected.
+    /// One sentence that says what is wrong and what was expected.
     #[serde(rename = "error")]
     pub message: String,
-    /// Each error of each row, the first [`crate::bounds::MAX_DETAILS`] of them.
+    /// The first [`crate::bounds::MAX_DETAILS`] errors of the rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Detail>,
-    /// How many errors there are in all.
+    /// The number of all errors.
     #[serde(skip_serializing_if = "is_zero")]
     pub errors_total: usize,
     /// What was refused.
@@ -26,7 +26,7 @@ pub struct Problem {
     pub subject: Subject,
 }
 
-/// What a request was refused for.
+/// Which part of a request was refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Subject {
     /// The request as a whole: no row of it was read.
@@ -34,24 +34,24 @@ pub enum Subject {
     Request,
     /// Its rows, which were read.
     Rows,
-    /// The connection: the request did not arrive whole.
+    /// The connection: the request did not arrive completely.
     Connection,
 }
 
 /// What is wrong with one row.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Detail {
-    /// Index of the row in the array, from 0; absent where one object was sent.
+    /// Index of the row in the array, from 0. Absent if one object was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<usize>,
-    /// The feature, where one is at fault.
+    /// The feature, if the error is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feature: Option<String>,
     /// What was found and what was expected.
     pub message: String,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this signature")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires this signature")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
@@ -59,7 +59,7 @@ fn is_zero(count: &usize) -> bool {
 // === impl Problem ===
 
 impl Problem {
-    /// A refusal of this status with one sentence.
+    /// A refusal with this status and sentence.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -70,7 +70,7 @@ impl Problem {
         }
     }
 
-    /// The same refusal, of this subject.
+    /// The same refusal with this subject.
     #[must_use]
     pub fn of(self, subject: Subject) -> Self {
         Self { subject, ..self }
@@ -81,7 +81,7 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// The body is JSON of another shape than the path takes: 422.
+    /// The body is JSON with a wrong shape for this path: 422.
     pub fn unprocessable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }
@@ -95,11 +95,11 @@ impl Problem {
     pub fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "a defect of this server; its log says more",
+            "internal error; see the log of this server",
         )
     }
 
-    /// Rows that cannot be scored: `details` of them, at least one, out of `total`.
+    /// Rows that cannot be scored: `details` has at least one of `total` errors.
     pub fn rows(status: StatusCode, details: Vec<Detail>, total: usize) -> Self {
         let message = match details.first() {
             Some(first) => {
@@ -122,7 +122,7 @@ impl Problem {
         }
     }
 
-    /// The answer, whose body is what `hold` makes of the bytes.
+    /// The answer. `hold` turns its bytes into the body.
     pub fn held(self, hold: impl FnOnce(Vec<u8>) -> Bytes) -> Response {
         match serde_json::to_vec(&self) {
             Ok(body) => self.with_headers(json_bytes(self.status, hold(body))),
@@ -149,12 +149,12 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A name that a client sent, quoted and cut.
+/// A name that a client sent, quoted and truncated.
 pub fn quoted(name: &str) -> String {
     format!("{:?}", name.chars().take(80).collect::<String>())
 }
 
-/// An answer of this JSON.
+/// An answer with this JSON.
 pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     match serde_json::to_vec(value) {
         Ok(body) => json_bytes(status, body),
@@ -162,7 +162,7 @@ pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     }
 }
 
-/// An answer of this JSON to ask again a little later: 503.
+/// An answer with this JSON that asks the client to retry soon: 503.
 pub fn json_later<T: Serialize>(value: &T) -> Response {
     let mut response = json(StatusCode::SERVICE_UNAVAILABLE, value);
     response
@@ -171,13 +171,13 @@ pub fn json_later<T: Serialize>(value: &T) -> Response {
     response
 }
 
-/// No type here has a map with keys other than texts, which is the one way to fail.
+/// Serializing fails only for maps with keys that are not strings, and no type here has one.
 fn unwritable(error: &serde_json::Error) -> Response {
     tracing::error!(%error, "failed to write an answer as JSON");
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
-/// An answer of bytes that are JSON already.
+/// An answer with bytes that are already JSON.
 pub fn json_bytes(status: StatusCode, body: impl Into<Bytes>) -> Response {
     (
         status,

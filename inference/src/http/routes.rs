@@ -1,4 +1,4 @@
-//! The paths of the server, and what every request and answer passes.
+//! The paths of the server, and the middleware of every request and answer.
 
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
@@ -24,7 +24,7 @@ use crate::{
     metrics::{RequestLabels, RouteLabel},
 };
 
-/// The digest of the routes file that this process serves from; on every answer.
+/// The digest of the routes file that this process serves from. Every answer has it.
 const ROUTES_DIGEST_HEADER: HeaderName = HeaderName::from_static("modelward-routes-digest");
 
 /// The whole server as a service.
@@ -32,9 +32,9 @@ pub fn router(app: Arc<App>) -> Router {
     paths().finish(app, "; there are ")
 }
 
-/// Probes and metrics alone, for the port that no load on predictions reaches.
+/// Only probes and metrics, for the port that does not depend on the load of predictions.
 pub fn probe_router(app: Arc<App>) -> Router {
-    probe_paths().finish(app, " on the port of probes; it has ")
+    probe_paths().finish(app, " on the probe port; it has ")
 }
 
 fn paths() -> Paths {
@@ -70,7 +70,7 @@ fn probe_paths() -> Paths {
         .at("/metrics", get(metrics_of_probes))
 }
 
-/// The paths of a port. Metrics, the answer to unknown paths and the documentation follow from them.
+/// The paths of a port. Metrics, the answer to unknown paths and the documentation are derived from them.
 #[derive(Default)]
 struct Paths {
     router: Router<Arc<App>>,
@@ -78,7 +78,7 @@ struct Paths {
     labels: Vec<(Cow<'static, str>, &'static str)>,
 }
 
-/// What every request passes.
+/// The middleware of every request.
 struct Observer {
     app: Arc<App>,
     labels: Vec<(Cow<'static, str>, &'static str)>,
@@ -94,7 +94,7 @@ impl Paths {
         self
     }
 
-    /// Adds a path that may also come with a slash at its end.
+    /// Adds a path that may also end with a slash.
     fn at_slash(mut self, path: &'static str, methods: MethodRouter<Arc<App>>) -> Self {
         let slashed = format!("{path}/");
         self.router = self.router.route(&slashed, methods.clone());
@@ -102,7 +102,7 @@ impl Paths {
         self.at(path, methods)
     }
 
-    /// The first parts of all paths, each once: `/predict`, `/v2`, ….
+    /// The distinct first parts of all paths: `/predict`, `/v2`, ….
     fn first_parts(&self) -> Vec<&'static str> {
         let mut parts: Vec<&'static str> = Vec::new();
         for (_, path) in &self.labels {
@@ -115,7 +115,7 @@ impl Paths {
         parts
     }
 
-    /// The service. `but` is between an unknown path and those that there are.
+    /// The service. In the answer to an unknown path, `but` is the text between that path and the list of known paths.
     fn finish(self, app: Arc<App>, but: &str) -> Router {
         let there_are: Arc<str> = format!("{but}{}", list(&self.first_parts())).into();
         let observer = Arc::new(Observer {
@@ -160,7 +160,7 @@ async fn wrong_method(request: Request) -> Problem {
 
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the signature that tower-http asks for"
+    reason = "the signature that tower-http requires"
 )]
 fn panicked(payload: Box<dyn std::any::Any + Send>) -> Response {
     let text = payload
@@ -170,7 +170,7 @@ fn panicked(payload: Box<dyn std::any::Any + Send>) -> Response {
         .unwrap_or_default();
     tracing::error!(
         panic = text,
-        "a request made this program panic, which is a defect of it"
+        "a request made this program panic; this is a bug in it"
     );
     Problem::internal().into_response()
 }
@@ -199,8 +199,8 @@ async fn observe(State(observer): State<Arc<Observer>>, request: Request, next: 
             .insert(ROUTES_DIGEST_HEADER, digest.clone());
     }
     if app.is_draining() {
-        // The connection ends with this answer, so its client opens the next one elsewhere; closing an idle connection
-        // instead could cross with a request on its way.
+        // The connection is closed after this answer, so the client opens the next one elsewhere. Closing an idle
+        // connection instead could race with a request.
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -217,7 +217,7 @@ impl Observer {
     }
 }
 
-/// Counted down even where the client goes away in the middle.
+/// Counts the request down even if the client disconnects before the answer.
 struct InFlight<'a>(&'a App);
 
 impl<'a> InFlight<'a> {
@@ -245,7 +245,7 @@ mod tests {
     use super::*;
     use crate::{args::Args, prediction_id::Signer};
 
-    /// A server whose bundle is not there: paths are the same before and after.
+    /// A server without its bundle. The paths are the same before and after the bundle is loaded.
     fn app() -> Arc<App> {
         let route = Route {
             version: "heart-1".into(),
@@ -332,7 +332,7 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_path_is_answered_with_those_that_there_are() {
         let there_are = "no such path \"/x\"; there are ";
-        let of_probes = "no such path \"/x\" on the port of probes; it has ";
+        let of_probes = "no such path \"/x\" on the probe port; it has ";
         for (router, beginning, paths) in [
             (router(app()), there_are, paths()),
             (probe_router(app()), of_probes, probe_paths()),

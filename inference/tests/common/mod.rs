@@ -50,7 +50,7 @@ pub const KEY: [u8; 32] = [7; 32];
 
 pub const TRAFFIC_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-/// The features of the bundles here: a required number, a number with a range, a two-valued code and a code.
+/// The features of the bundles: a required number, a number with a range, a binary code and a code.
 pub fn schema() -> FeatureSchema {
     let age = Feature {
         required: true,
@@ -77,13 +77,13 @@ pub fn write_bundle(dir: &Path, tilt: f64) -> Digest {
     bundle_files(tilt).write(dir).unwrap().1
 }
 
-/// The same with a reference, so that what it answers is counted.
+/// The same with a reference, so that answered rows are counted.
 pub fn write_counted_bundle(dir: &Path, tilt: f64) -> Digest {
     let builder = bundle_files(tilt).with(file::REFERENCE, json(&reference()).unwrap());
     builder.write(dir).unwrap().1
 }
 
-/// Bins of the features here, with counts of a few rows.
+/// Bins of the features, with counts of a few rows.
 pub fn reference() -> Reference {
     let rows: Vec<(f32, f32, u32, u32)> = (0..200_u16)
         .map(|i| {
@@ -204,14 +204,14 @@ pub fn routes(routes: Vec<Route>) -> Routes {
     }
 }
 
-/// A good row.
+/// A valid row.
 pub fn row() -> Value {
     json!({"age": 63, "chol": 233, "sex": 1, "thal": 6})
 }
 
 // === a server in this process ===
 
-/// A ready server's state, with its bundles in a cache directory.
+/// The state of a ready server, with its bundles in a cache directory.
 pub struct Ready {
     pub app: Arc<App>,
     pub bundles: Vec<Bundle>,
@@ -229,7 +229,7 @@ pub fn limits(extra: &[&str]) -> modelward_inference::args::Limits {
     Args::parse_from(base.iter().chain(extra)).limits()
 }
 
-/// A server of these (version, weight, mode, tilt), loaded from its cache; no ledger is there.
+/// A server with these (version, weight, mode, tilt), loaded from its cache, without a ledger.
 pub async fn ready_with(versions: &[(&str, u32, RouteMode, f64)], extra: &[&str]) -> Ready {
     let dir = tempfile::tempdir().unwrap();
     let mut all = Vec::new();
@@ -266,7 +266,7 @@ pub fn cached_bundle(cache: &Path, tilt: f64) -> (Digest, Bundle) {
 }
 
 pub fn loader(url: &str, cache: &Path) -> Loader {
-    // What main does for the program.
+    // As in `main` of the program.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     Loader {
         ledger: Ledger::new(url, None).unwrap(),
@@ -276,10 +276,10 @@ pub fn loader(url: &str, cache: &Path) -> Loader {
     }
 }
 
-// === an HTTP file server in the place of the ledger ===
+// === an HTTP file server instead of the ledger ===
 
-/// Serves files by digest and takes counts and labels over the routes of the ledger that this program uses. It is not
-/// the ledger: it has no store, checks no token against an API server, and answers as the test says.
+/// Serves files by digest and accepts counts and labels on the paths of the ledger that this program uses. It is not the
+/// ledger: it has no store, does not check tokens with an API server, and answers as configured by the test.
 pub struct FileServer {
     pub url: String,
     pub state: Arc<Files>,
@@ -291,7 +291,7 @@ pub struct Files {
     blobs: Mutex<HashMap<String, Vec<u8>>>,
     /// Answers 503 while set.
     pub away: AtomicBool,
-    /// Requests answered.
+    /// Number of answered requests.
     pub requests: AtomicUsize,
     /// The last Authorization header.
     pub token: Mutex<Option<String>>,
@@ -299,11 +299,11 @@ pub struct Files {
     pub away_for_counts: AtomicBool,
     /// Answers counts with 422 while set.
     pub refuse_counts: AtomicBool,
-    /// Answers counts with 422 where a window of them starts then.
+    /// Answers counts with 422 if one of their windows starts at this time.
     pub refused_window: AtomicI64,
-    /// Takes ten seconds for a label while set.
+    /// Delays labels by ten seconds while set.
     pub slow: AtomicBool,
-    /// What came, in order.
+    /// The received totals, in order.
     pub batches: Mutex<Vec<CountsBatch>>,
     /// The first label of each prediction.
     pub labels: Mutex<HashMap<String, FeedbackRecord>>,
@@ -439,7 +439,7 @@ impl Files {
 
 // === the real program ===
 
-/// The program as a process, with its files in a directory of its own.
+/// The program as a process, with its own directory for files.
 pub struct Program {
     pub child: Child,
     pub addr: String,
@@ -502,7 +502,7 @@ pub fn free_port() -> u16 {
 }
 
 impl Program {
-    /// Starts it again in the same directory, as the kubelet does with a container that ended.
+    /// Starts it again in the same directory, as the kubelet does with a container that has ended.
     pub fn start_again(mut self, ledger: &str, drain_seconds: u64, settings: &[(&str, &str)]) -> Self {
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
         start_with(dir, ledger, drain_seconds, settings)
@@ -519,7 +519,7 @@ impl Program {
         );
     }
 
-    /// Waits for the end without holding up what else this thread does.
+    /// Waits for the end without blocking the thread.
     pub async fn exit_code(&mut self) -> Option<i32> {
         let until = Instant::now() + Duration::from_mins(1);
         loop {
@@ -539,7 +539,7 @@ impl Program {
         fs::read_to_string(self.dir.path().join("termination-log")).unwrap()
     }
 
-    /// Waits until `/readyz` has this status; its body.
+    /// Waits until `/readyz` has this status. Returns the body.
     pub async fn wait_ready(&self, status: u16) -> Value {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
@@ -557,15 +557,15 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Ended already in most tests.
+        // In most tests it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-// === a client that sees what really happens to its connection ===
+// === a client that sees what happens to its connection ===
 
-/// One keep-alive connection. It never retries and never reconnects: any failure is an error.
+/// One keep-alive connection. It never retries or reconnects, so any failure is an error.
 pub struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -621,7 +621,7 @@ impl Client {
         self.read_answer().await
     }
 
-    /// Sends a head only, and reads what comes before any body.
+    /// Sends only a header, and reads the answer before any body is sent.
     pub async fn ask_before_sending(
         &mut self,
         path: &str,

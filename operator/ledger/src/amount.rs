@@ -1,6 +1,6 @@
-//! How much a namespace keeps.
+//! The amount of data that a namespace stores.
 
-/// What is bounded.
+/// What a quota limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kept {
     /// Totals of counts.

@@ -119,7 +119,7 @@ async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
         Method::PUT => "PUT",
         Method::POST => "POST",
         Method::DELETE => "DELETE",
-        // A caller can make up methods, and each would be a label value.
+        // A caller can invent methods, and each would be a label value.
         _ => "other",
     };
     let response = next.run(request).await;
@@ -153,7 +153,7 @@ async fn observe(State(app): Shared, request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets only proved callers through, and passes the caller to the handlers.
+/// Authenticates callers and passes the caller to the handlers.
 async fn prove(State(app): Shared, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let header = request
         .headers()

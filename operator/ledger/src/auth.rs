@@ -1,7 +1,7 @@
-//! Who calls.
+//! Authentication and authorization of callers.
 //!
-//! A caller shows a projected service account token. The API server says whose it is (`TokenReview`), for whom it was
-//! made (its audience) and in which Pod it lives; the ledger then walks from that Pod up to one of our objects:
+//! A caller sends a projected service account token. The API server returns its user, its audience and its Pod
+//! (`TokenReview`). The ledger then follows the owners of that Pod up to an object of Modelward:
 //!
 //! ```text
 //! Pod ──controller──► Job ──controller──► ModelVersion or RemediationAction           Caller::Trainer, may write
@@ -9,8 +9,8 @@
 //!                                                                                     report its counts and labels
 //! ```
 //!
-//! Each step fetches the owner by name and compares its uid with the one in the reference, for a reference is only what
-//! its writer claimed. A token never reaches a log; it is remembered by its sha256.
+//! Each step fetches the owner by name and compares its uid with the one in the reference, because a reference is only a
+//! claim of its writer. A token is never logged, and is cached by its sha256.
 
 use std::{
     collections::HashMap,
@@ -41,19 +41,19 @@ use uuid::Uuid;
 
 use crate::{error::ApiError, metrics::Metrics};
 
-/// Proves callers by the API server.
+/// Authenticates callers through the API server.
 pub(crate) struct Authenticator {
     client: Client,
     audience: String,
     operator: String,
     lifetime: Duration,
     known: Mutex<HashMap<[u8; 32], Known>>,
-    /// Bounds what a flood of unknown tokens costs the API server.
+    /// Limits the load on the API server by unknown tokens.
     proofs: Semaphore,
     metrics: Arc<Metrics>,
 }
 
-/// A caller whose identity is proved.
+/// An authenticated caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// The operator's service account.
@@ -78,31 +78,31 @@ pub(crate) enum Caller {
     },
 }
 
-/// What is remembered of a token.
+/// The cached result of a token.
 struct Known {
     until: Instant,
     outcome: Result<Caller, Refusal>,
 }
 
-/// Why a caller is not let in; these hold for the token, not for the moment.
+/// Why a caller is refused. These reasons hold for the token, not just for the moment.
 #[derive(Clone, Debug)]
 enum Refusal {
     Unauthenticated(String),
     Forbidden(String),
 }
 
-/// Why no proof came about.
+/// Why a caller could not be authenticated.
 enum Failure {
     Refused(Refusal),
-    /// The API server could not be asked.
+    /// The API server is unavailable.
     Unavailable(String),
 }
 
-/// One call to the API server. It answers in milliseconds; a caller that would wait longer is asked to come again.
+/// Time limit of a call to the API server. It usually answers in milliseconds. Callers retry if it takes longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// A refusal is remembered just long enough to take the edge off a client that loops.
+/// How long a refusal is cached: just long enough to limit the load of a client that retries in a loop.
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(1);
-/// Tokens remembered at most; a token lives for minutes, a cluster has fewer Pods of ours than this.
+/// Maximum number of cached tokens. A token lives for minutes, and a cluster has fewer Pods of Modelward than this.
 const KNOWN_LIMIT: usize = 8192;
 const PROOFS_AT_ONCE: usize = 16;
 /// Real tokens have about 1,200 bytes.
@@ -131,7 +131,7 @@ impl Authenticator {
         }
     }
 
-    /// The caller that an `Authorization` header proves.
+    /// Authenticates the caller by the `Authorization` header.
     pub(crate) async fn prove(&self, authorization: Option<&str>) -> Result<Caller, ApiError> {
         let token = match bearer(authorization) {
             Ok(token) => token,
@@ -147,15 +147,15 @@ impl Authenticator {
         }
         let proof = async {
             let Ok(_permit) = self.proofs.acquire().await else {
-                return Err(Failure::Unavailable("the ledger is going down".into()));
+                return Err(Failure::Unavailable("the ledger is shutting down".into()));
             };
-            // After the wait for the permit it may be that another request with this token has been answered.
+            // While this one waited for the permit, another request with this token may have been answered.
             match self.recall(&key) {
                 Some(outcome) => outcome.map_err(Failure::Refused),
                 None => self.review(token).await,
             }
         };
-        // Several calls make one proof; together they may take twice what one may.
+        // Authentication takes several calls. Together they may take twice the limit of one.
         let outcome = timeout(2 * CALL_TIMEOUT, proof).await.unwrap_or_else(|_| {
             Err(Failure::Unavailable(
                 "the API server takes too long to answer".into(),
@@ -202,11 +202,11 @@ impl Authenticator {
         .and_then(|review| review.status)
         .unwrap_or_default();
         let ours = status.audiences.unwrap_or_default().contains(&self.audience);
-        // An API server that knows no audiences answers without them, and would take a token made for itself.
+        // An API server without support for audiences answers without them, and would accept a token for itself.
         if status.authenticated != Some(true) || !ours {
             return Err(unauthenticated(format!(
-                "the API server does not accept this token: it must be a service account token of a living Pod, \
-                 made for the audience {:?} and not expired",
+                "the API server does not accept this token: it must be an unexpired service account token of an existing \
+                 Pod for the audience {:?}",
                 self.audience
             )));
         }
@@ -242,22 +242,22 @@ impl Authenticator {
         }
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
         let pod = ask("get pods", pods.get(pod_name)).await?;
-        // A Pod that terminates still runs: it may have its last results to report.
+        // A terminating Pod still runs and may have its last results to report.
         let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_deref() == Some(pod_uid)) else {
             return Err(forbidden(format!(
-                "Pod {namespace}/{pod_name} with uid {pod_uid} is gone"
+                "Pod {namespace}/{pod_name} with uid {pod_uid} does not exist"
             )));
         };
         let phase = pod.status.and_then(|status| status.phase);
         if let Some(phase @ ("Succeeded" | "Failed")) = phase.as_deref() {
             return Err(forbidden(format!(
-                "Pod {namespace}/{pod_name} has ended ({phase}): nothing of it runs"
+                "Pod {namespace}/{pod_name} has ended ({phase})"
             )));
         }
         self.place(namespace, pod_name, &pod.metadata).await
     }
 
-    /// Walks from a Pod up to a `ModelVersion`, a `RemediationAction` or a `Model`.
+    /// Follows the owners of a Pod up to a `ModelVersion`, a `RemediationAction` or a `Model`.
     async fn place(&self, namespace: &str, pod_name: &str, pod: &ObjectMeta) -> Result<Caller, Failure> {
         let stranger = || {
             forbidden(format!(
@@ -301,7 +301,7 @@ impl Authenticator {
         }
     }
 
-    /// The metadata of the object that a reference names, where it has the uid that the reference says.
+    /// The metadata of the object of a reference, if it has the uid of the reference.
     async fn owner(
         &self,
         namespace: &str,
@@ -342,7 +342,7 @@ impl Authenticator {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN_LIMIT {
             known.retain(|_, known| known.until > now);
-            // Forgetting costs a review; keeping without bound would cost the process.
+            // Forgetting a token costs only a review. An unbounded cache could exhaust the memory.
             if known.len() >= KNOWN_LIMIT {
                 known.clear();
             }
@@ -357,13 +357,13 @@ impl Authenticator {
     }
 }
 
-/// Waits for one answer; `None` where the object does not exist.
+/// Waits for one answer. `None` if the object does not exist.
 async fn ask<T>(what: &str, call: impl Future<Output = kube::Result<T>>) -> Result<Option<T>, Failure> {
     match timeout(CALL_TIMEOUT, call).await {
         Ok(Ok(answer)) => Ok(Some(answer)),
         Ok(Err(kube::Error::Api(status))) if status.is_not_found() => Ok(None),
         Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Err(Failure::Unavailable(format!(
-            "the ledger's service account may not {what}: its ClusterRole lacks that rule"
+            "the ledger's service account may not {what}: its ClusterRole does not have this rule"
         ))),
         Ok(Err(error)) => {
             tracing::debug!(error = chain(&error), "failed to {what}");
@@ -389,7 +389,7 @@ fn bearer(authorization: Option<&str>) -> Result<&str, &'static str> {
     if scheme.eq_ignore_ascii_case("bearer") && plausible {
         Ok(token)
     } else {
-        Err("the Authorization header holds no service account token: send \"Bearer <projected token>\"")
+        Err("the Authorization header has no service account token: send \"Bearer <projected token>\"")
     }
 }
 
@@ -485,7 +485,7 @@ impl Caller {
         }
     }
 
-    /// May keep, read and delete the rounds of searches; gives the uid of the object whose searches they are.
+    /// May store, read and delete the rounds of searches. Returns the uid of the object that they belong to.
     pub(crate) fn may_search(&self, namespace: &str, job: Uuid) -> Result<Uuid, ApiError> {
         self.may_tell(namespace, job)?;
         match self {
@@ -496,7 +496,7 @@ impl Caller {
         }
     }
 
-    /// May report counts and labels of a model; gives the uid of the Pod that does.
+    /// May report counts and labels of a model. Returns the uid of the Pod.
     pub(crate) fn may_count(&self, namespace: &str, model: &str) -> Result<Uuid, ApiError> {
         match self {
             Self::Server {
@@ -522,9 +522,9 @@ impl Caller {
         self.is_operator("record model versions")
     }
 
-    /// May ask for a verdict.
+    /// May request a verdict.
     pub(crate) fn may_judge(&self) -> Result<(), ApiError> {
-        self.is_operator("ask for the verdict of a DriftReport")
+        self.is_operator("request the verdict of a DriftReport")
     }
 
     fn is_operator(&self, what: &str) -> Result<(), ApiError> {

@@ -1,4 +1,4 @@
-//! Request bodies that are bounded in size and in silence, but not in time.
+//! Request bodies with limits on their size and on pauses, but not on their total time.
 
 use std::{
     pin::Pin,
@@ -20,13 +20,13 @@ use hyper::body::Frame;
 
 use crate::error::ApiError;
 
-/// A body that is read piece by piece.
+/// A body that is read in chunks.
 pub(crate) struct Incoming {
     stream: BodyDataStream,
-    /// What the caller calls it: `blob`, `manifest`, …
+    /// Its name in errors: `blob`, `manifest`, …
     what: &'static str,
     limit: u64,
-    /// The bytes that it says it has.
+    /// Its declared length.
     length: Option<u64>,
     idle: Duration,
     seen: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Incoming {
 // === impl Incoming ===
 
 impl Incoming {
-    /// Refuses at once what says of itself that it is too large.
+    /// Refuses a body at once if its declared length is too large.
     pub(crate) fn new(
         request: Request,
         what: &'static str,
@@ -60,7 +60,7 @@ impl Incoming {
         })
     }
 
-    /// The next piece, or `None` at the end of a body that came whole.
+    /// The next chunk, or `None` at the end of a complete body.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         let piece = match tokio::time::timeout(self.idle, self.stream.next()).await {
             Ok(None) => return Ok(None),
@@ -86,17 +86,17 @@ impl Incoming {
         Ok(Some(piece))
     }
 
-    /// Bytes that came until now.
+    /// Number of bytes received so far.
     pub(crate) const fn seen(&self) -> u64 {
         self.seen
     }
 
-    /// The bytes that it has at most.
+    /// The maximum number of its bytes.
     pub(crate) fn most(&self) -> u64 {
         self.length.unwrap_or(self.limit)
     }
 
-    /// What the caller calls it.
+    /// Its name in errors.
     pub(crate) const fn what(&self) -> &'static str {
         self.what
     }
@@ -108,17 +108,17 @@ fn too_large(what: &str, limit: u64) -> ApiError {
 
 // === Refusals before the end of a body ===
 
-/// How much of a refused body is read away, and for how long at most.
+/// Maximum bytes of a refused body that are read and discarded, and the time limit for it.
 const DRAIN_BYTES: u64 = 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// Reads the rest of a body whose request was refused, within bounds.
+/// Reads and discards the rest of the body of a refused request, within limits.
 ///
-/// Closing a connection with unread bytes resets it, and the reset can overtake the answer: the sender would see a
-/// broken pipe in place of the sentence that says why.
+/// Closing a connection with unread bytes resets it, and the reset can overtake the answer. The sender would see a broken
+/// pipe instead of the error message.
 pub(crate) async fn drain_refused(request: Request, next: Next) -> Response {
     let has_body = matches!(*request.method(), Method::PUT | Method::POST | Method::PATCH);
-    // Who expects `100 Continue` sends nothing before it, and reading would ask for it.
+    // A client that expects `100 Continue` sends nothing before it, and reading would send it.
     if !has_body || request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
     }
@@ -143,7 +143,7 @@ pub(crate) async fn drain_refused(request: Request, next: Next) -> Response {
     response
 }
 
-/// A body with two readers, one after the other.
+/// A body that two readers use one after the other.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Body>>);
 
@@ -156,7 +156,7 @@ impl HttpBody for Shared {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // After its end a body must not be asked again.
+        // A body must not be polled after its end.
         if body.is_end_stream() {
             return Poll::Ready(None);
         }

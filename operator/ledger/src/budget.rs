@@ -1,7 +1,7 @@
-//! How many bytes of request bodies are in memory at the same time.
+//! A memory budget for request bodies.
 //!
-//! A body of four megabytes takes several times as much while it is parsed and written. Without a bound a hundred of them at
-//! once end the process, and with it the ledger of every namespace.
+//! A body of four megabytes takes several times as much while it is parsed and written. Without a limit, a hundred of them
+//! at once would kill the process, and with it the ledger of every namespace.
 
 use std::{
     collections::HashMap,
@@ -18,20 +18,20 @@ use tokio::{
 
 use crate::{body::Incoming, error::ApiError};
 
-/// A body waits so long for memory.
+/// How long a body waits for memory.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A body that is held in memory comes within this.
+/// Time limit to receive a body that is held in memory.
 const WHOLE: Duration = Duration::from_secs(30);
 
-/// Memory for bodies, as a whole and for each namespace.
+/// Memory for bodies, in total and for each namespace.
 pub(crate) struct Budget {
     all: Arc<Semaphore>,
-    /// Bytes that one namespace has at most.
+    /// Maximum bytes of one namespace.
     share: u32,
     namespaces: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-/// A body, and the memory that it takes: both are given back together.
+/// A body and its memory reservation, which are released together.
 #[derive(Debug)]
 pub(crate) struct Held {
     bytes: Bytes,
@@ -41,7 +41,7 @@ pub(crate) struct Held {
 // === impl Held ===
 
 impl Held {
-    /// The bytes, which share the body's memory.
+    /// The bytes, which share the memory of the body.
     pub(crate) fn bytes(&self) -> Bytes {
         self.bytes.clone()
     }
@@ -68,12 +68,12 @@ impl Budget {
         }
     }
 
-    /// Reads a body whole, once there is memory for all of it: bodies that wait hold nothing, and come in their order.
+    /// Reads a whole body after reserving memory for all of it. Bodies that wait hold no memory and are served in order.
     pub(crate) async fn read(&self, namespace: &str, mut body: Incoming) -> Result<Held, ApiError> {
         let what = body.what();
         let bytes = u32::try_from(body.most()).unwrap_or(u32::MAX).min(self.share);
         let share = self.share_of(namespace);
-        // The namespace's own share first: who waits for it holds nothing of the others'.
+        // The share of the namespace comes first, so that a body that waits for it holds nothing of the others.
         let reserve = async {
             let own = share.acquire_many_owned(bytes).await.ok()?;
             let all = self.all.clone().acquire_many_owned(bytes).await.ok()?;
@@ -103,7 +103,7 @@ impl Budget {
 
     fn share_of(&self, namespace: &str) -> Arc<Semaphore> {
         let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that nothing is read for are forgotten.
+        // Namespaces without bodies are forgotten.
         namespaces.retain(|name, share| name == namespace || Arc::strong_count(share) > 1);
         namespaces
             .entry(namespace.to_owned())

@@ -1,4 +1,4 @@
-//! A connection whose other end must take what it is sent.
+//! A connection with a time limit for the receiver to make progress.
 
 use std::{
     future::Future as _,
@@ -14,10 +14,10 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// Ends with [`io::ErrorKind::TimedOut`] where the receiver takes nothing for a time.
+/// Ends with [`io::ErrorKind::TimedOut`] if the receiver takes nothing for some time.
 ///
-/// A body that is not polled runs into no timeout of its own: without this, a receiver that stalls holds its
-/// connection, and the file behind it, forever.
+/// A body that is not polled has no timeout. Without this, a receiver that stalls would hold its connection, and an open
+/// file, forever.
 pub(crate) struct Connection {
     stream: TcpStream,
     limit: Duration,
@@ -80,7 +80,7 @@ impl AsyncWrite for Connection {
         self.stream.is_write_vectored()
     }
 
-    // Flushing and shutting down a TCP stream never wait; counted as progress they would hide a stall.
+    // Flush and shutdown of a TCP stream never wait. If they counted as progress, they would hide a stall.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }

@@ -1,4 +1,4 @@
-//! PostgreSQL: the statements, and the errors while it is unavailable.
+//! PostgreSQL: statements, and errors while it is unavailable.
 
 mod counts;
 mod feedback;
@@ -46,29 +46,29 @@ pub(crate) static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
 pub(crate) struct Database {
     pool: PgPool,
     url_file: PathBuf,
-    /// The URL that the pool connects with now; empty before the first.
+    /// The current URL of the pool. Empty before the first connection.
     url: Mutex<String>,
     health: Arc<Health>,
 }
 
-/// Why a statement was not carried out.
+/// Why a statement failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DatabaseError {
-    /// PostgreSQL, or the way to it, is not usable now. The text is public.
+    /// PostgreSQL or the connection to it is unavailable. The text is public.
     #[error("PostgreSQL is unavailable: {0}")]
     Away(String),
-    /// It is there, and this statement took too long or found no resources. It fails this caller alone.
-    #[error("PostgreSQL did not carry this request out: {0}; try again later")]
+    /// It is available, but this statement took too long or found no resources. Only this caller fails.
+    #[error("PostgreSQL did not complete this request: {0}; try again later")]
     Slow(String),
-    /// What was asked is refused by a rule of this program.
+    /// A rule of this program refuses the request.
     #[error("{0}")]
     Refused(String),
-    /// It is there and refuses the statement: a fault of this program.
+    /// It refuses the statement: a bug of this program.
     #[error("failed to run a statement")]
     Statement(#[source] sqlx::Error),
 }
 
-/// A row of the artifact index.
+/// A row of the index of artifacts.
 #[derive(Clone, Debug)]
 pub(crate) struct ArtifactRow {
     pub(crate) digest: Digest,
@@ -80,7 +80,7 @@ pub(crate) struct ArtifactRow {
     pub(crate) created: i64,
 }
 
-/// A version as it is listed.
+/// A version in a list.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ListedVersion {
     pub(crate) uid: Uuid,
@@ -89,22 +89,22 @@ pub(crate) struct ListedVersion {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The server gives up first, so that an answer says why.
+/// The server times out first, so that its answer has the reason.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(6);
 const SERVER_STATEMENT_TIMEOUT: &str = "5s";
 const CONNECTIONS: u32 = 8;
-/// Versions listed in one answer.
+/// Maximum number of versions in one answer.
 pub(crate) const PAGE: i64 = 500;
 
 // === impl Database ===
 
 impl Database {
-    /// Connects to nothing yet.
+    /// Does not connect yet.
     pub(crate) fn new(url_file: PathBuf, health: Arc<Health>) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(CONNECT_TIMEOUT)
-            // Never used: each way to a connection reads the file first.
+            // These options are never used, because every path to a connection reads the file first.
             .connect_lazy_with(PgConnectOptions::new_without_pgpass());
         Self {
             pool,
@@ -114,9 +114,9 @@ impl Database {
         }
     }
 
-    /// Asks for the schema's version, and says what was found to [`Health`].
+    /// Checks the version of the schema and reports the result to [`Health`].
     pub(crate) async fn check(&self) {
-        // While it is unavailable, one plain connection says why; a pool would only report a timeout.
+        // While it is unavailable, a plain connection gives the reason. A pool would only report a timeout.
         let away = self.health.database() != State::Up;
         let mut result = if away {
             self.ask_directly().await
@@ -157,7 +157,7 @@ impl Database {
         let ask = async {
             let mut connection = PgConnection::connect_with(&options).await?;
             let version = schema_version(&mut connection).await;
-            // It is closed in order even where the question failed: the server would log a lost connection.
+            // It is closed properly even if the query failed. Otherwise the server would log a lost connection.
             connection.close().await?;
             version
         };
@@ -167,7 +167,7 @@ impl Database {
         }
     }
 
-    /// Reads the URL again and hands it to the pool where it changed.
+    /// Reads the URL again and updates the pool if it changed.
     async fn refresh(&self) -> Result<Arc<PgConnectOptions>, String> {
         let text = tokio::fs::read_to_string(&self.url_file).await.map_err(|error| {
             format!(
@@ -180,7 +180,7 @@ impl Database {
         if *url != text {
             let options = options(text).map_err(|why| {
                 format!(
-                    "the file {} does not hold a postgres:// URL: {why}",
+                    "the file {} does not contain a postgres:// URL: {why}",
                     self.url_file.display()
                 )
             })?;
@@ -194,12 +194,12 @@ impl Database {
         Ok(self.pool.connect_options())
     }
 
-    /// Runs statements on one connection, within bounds of time.
+    /// Runs statements on one connection, with a time limit.
     async fn with<T: Send>(
         &self,
         work: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
     ) -> Result<T, DatabaseError> {
-        // While it is known to be away no request waits for a connection; the check finds out when it is back.
+        // While it is known to be unavailable, no request waits for a connection. The check notices when it is back.
         if let State::Down(why) = self.health.database() {
             return Err(DatabaseError::Away(why));
         }
@@ -209,7 +209,7 @@ impl Database {
         };
         self.refresh().await.map_err(lost)?;
         let mut connection = self.pool.acquire().await.map_err(|error| match error {
-            // Busy is not away: eight slow statements must not make the ledger unready.
+            // Busy is not unavailable: eight slow statements must not make the ledger unready.
             sqlx::Error::PoolTimedOut => {
                 DatabaseError::Away(format!("no connection became free within {CONNECT_TIMEOUT:?}"))
             }
@@ -221,8 +221,8 @@ impl Database {
             Ok(Err(error)) if is_away(&error) => Err(lost(describe(&error))),
             Ok(Err(error)) => Err(DatabaseError::Statement(error)),
             Err(_) => {
-                // A connection whose answer never came would be handed to the next request. Whether PostgreSQL is unavailable is for
-                // the check to find out: one slow request must not refuse all others.
+                // The next request must not get a connection with a pending answer. The check decides whether PostgreSQL is unavailable,
+                // so that one slow request does not make all others fail.
                 drop(connection.detach());
                 Err(DatabaseError::Slow(format!(
                     "no answer within {STATEMENT_TIMEOUT:?}"
@@ -231,7 +231,7 @@ impl Database {
         }
     }
 
-    /// Stores a Job's result; `true` where it is the first.
+    /// Stores the result of a Job. `true` if it is the first.
     pub(crate) async fn put_result(
         &self,
         namespace: &str,
@@ -262,7 +262,7 @@ impl Database {
         .await
     }
 
-    /// A Job's result as it was sent.
+    /// The result of a Job as it was sent.
     pub(crate) async fn result(&self, namespace: &str, job: Uuid) -> Result<Option<Value>, DatabaseError> {
         let namespace = namespace.to_owned();
         self.with(move |connection| {
@@ -280,7 +280,7 @@ impl Database {
         .await
     }
 
-    /// Stores how far a Job is.
+    /// Stores the progress of a Job.
     pub(crate) async fn put_progress(
         &self,
         namespace: &str,
@@ -288,7 +288,7 @@ impl Database {
         progress: Progress,
     ) -> Result<(), DatabaseError> {
         let namespace = namespace.to_owned();
-        // Seconds beyond what a bigint holds are not worth an error.
+        // Seconds that do not fit into a bigint are clamped.
         let remaining = progress
             .remaining_seconds
             .map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
@@ -313,7 +313,7 @@ impl Database {
         .await
     }
 
-    /// How far a Job is.
+    /// The progress of a Job.
     pub(crate) async fn progress(
         &self,
         namespace: &str,
@@ -344,10 +344,10 @@ impl Database {
         .await
     }
 
-    /// Stores the state of a version unless a later one is there; `true` where it was stored.
+    /// Stores the state of a version unless a later one is there. `true` if it was stored.
     ///
-    /// Later is a higher generation, and within one generation a later observation: a request that was delayed on its
-    /// way must not bring an old state back.
+    /// A state is later if it has a higher generation, or the same generation and a later observation. A delayed request must
+    /// not restore an old state.
     pub(crate) async fn put_version(
         &self,
         namespace: &str,
@@ -388,7 +388,7 @@ impl Database {
         .await
     }
 
-    /// Versions of a namespace in the order of their uids, [`PAGE`] at most, after a uid.
+    /// At most [`PAGE`] versions of a namespace after a uid, in the order of uids.
     pub(crate) async fn versions(
         &self,
         namespace: &str,
@@ -413,7 +413,7 @@ impl Database {
         .await
     }
 
-    /// Which of these artifacts the index knows already.
+    /// Which of these artifacts are already in the index.
     pub(crate) async fn indexed(
         &self,
         namespace: &str,
@@ -434,7 +434,7 @@ impl Database {
         .await
     }
 
-    /// Adds an artifact to the index; `true` where it was not there.
+    /// Adds an artifact to the index. `true` if it was not there.
     pub(crate) async fn index(&self, namespace: &str, row: ArtifactRow) -> Result<bool, DatabaseError> {
         let namespace = namespace.to_owned();
         self.with(move |connection| {
@@ -456,7 +456,7 @@ impl Database {
         .await
     }
 
-    /// What a namespace keeps; rows are counted up to one more than `most`.
+    /// The amount that a namespace stores. Rows are counted up to one more than `most`.
     pub(crate) async fn kept(&self, namespace: &str, kept: Kept, most: u64) -> Result<Amount, DatabaseError> {
         let statement = match kept {
             Kept::Totals => {
@@ -494,7 +494,7 @@ impl Database {
     }
 }
 
-/// Options from a URL. The error never shows the URL: it holds a password.
+/// Options from a URL. The error never contains the URL, which has a password.
 pub(crate) fn options(url: &str) -> Result<PgConnectOptions, String> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err("it must start with postgres://".into());
@@ -545,7 +545,7 @@ fn version_of(row: &PgRow) -> sqlx::Result<ListedVersion> {
     })
 }
 
-/// Whether this statement alone found no time, no lock or no resources.
+/// Whether only this statement ran out of time, locks or resources.
 fn is_slow(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else {
         return false;
@@ -557,7 +557,7 @@ fn is_slow(error: &sqlx::Error) -> bool {
     error.code().is_some_and(|code| alone.contains(&&*code))
 }
 
-/// Whether waiting may help, or a change outside of this program.
+/// Whether waiting or a change outside of this program may help.
 fn is_away(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -577,7 +577,7 @@ fn is_away(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Why PostgreSQL cannot be used, in words that help and name no secret.
+/// Why PostgreSQL cannot be used, as a helpful message without secrets.
 pub(crate) fn describe(error: &sqlx::Error) -> String {
     tracing::debug!(error = chain(error), "PostgreSQL cannot be used");
     match error {
@@ -627,7 +627,7 @@ mod tests {
             include_str!("../migrations/0005_imports.sql")
         );
         let taken = |column: &str| -> Vec<&str> {
-            // The last one holds: a migration replaces the constraint of an earlier one.
+            // The last one is valid, because a migration replaces the constraint of an earlier one.
             let (_, list) = schema.rsplit_once(&format!("CHECK ({column} IN (")).unwrap();
             let (list, _) = list.split_once(')').unwrap();
             list.split(", ").map(|word| word.trim_matches('\'')).collect()

@@ -1,4 +1,4 @@
-//! What a caller reads when a request cannot be answered.
+//! The errors that callers get.
 
 use std::{error::Error, fmt::Write as _};
 
@@ -10,16 +10,16 @@ use axum::{
 use modelward_service::chain;
 use serde_json::json;
 
-/// A refusal. Its text is for the caller; what went wrong inside is logged under an id and never sent.
+/// An error. Its text is for the caller. Internal causes are logged with an id and never sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// 400: an address or a request that has no meaning.
+    /// 400: an invalid address or request.
     #[error("{0}")]
     BadRequest(String),
-    /// 401: no proof, or one that does not hold.
+    /// 401: no token, or an invalid one.
     #[error("{0}")]
     Unauthenticated(String),
-    /// 403: a proven caller who may not do this.
+    /// 403: an authenticated caller that may not do this.
     #[error("{0}")]
     Forbidden(String),
     /// 404.
@@ -28,36 +28,36 @@ pub(crate) enum ApiError {
     /// 405.
     #[error("this path does not support that method")]
     MethodNotAllowed,
-    /// 408: the sender fell silent.
+    /// 408: the sender paused for too long.
     #[error("{0}")]
     Timeout(String),
-    /// 409: a manifest came before its blobs, which are named.
+    /// 409: a manifest was sent before its blobs, which the answer names.
     #[error("{message}")]
     BlobsMissing {
-        /// The sentence.
+        /// The message.
         message: String,
-        /// Digests of the blobs.
+        /// Digests of the missing blobs.
         missing: Vec<modelward_wire::Digest>,
     },
-    /// 409: something else is there already, and stays.
+    /// 409: something else is already stored and stays.
     #[error("{0}")]
     Conflict(String),
     /// 413.
     #[error("{0}")]
     TooLarge(String),
-    /// 422: a body that is not what it has to be.
+    /// 422: an invalid body.
     #[error("{0}")]
     Unprocessable(String),
-    /// 507: the namespace keeps as much as it may.
+    /// 507: the namespace has used up its quota.
     #[error("{0}")]
     QuotaSpent(String),
-    /// 503: something that this request needs is unavailable for now.
+    /// 503: something that this request needs is currently unavailable.
     #[error("{0}")]
     Unavailable(String),
     /// 503: the artifact store failed.
     #[error("the artifact store failed")]
     Store(#[from] object_store::Error),
-    /// 500: a fault of the ledger itself.
+    /// 500: a bug of the ledger.
     #[error("internal error")]
     Internal(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -93,7 +93,7 @@ impl IntoResponse for ApiError {
         if self.source().is_some() {
             let id = uuid::Uuid::new_v4();
             tracing::error!(error.id = %id, error = chain(&self), "request failed, the caller was given id {id}");
-            let _ = write!(message, "; the ledger's log says more under id {id}");
+            let _ = write!(message, "; see the ledger's log for id {id}");
         }
         let body = match &self {
             Self::BlobsMissing { missing, .. } => json!({"error": message, "missing": missing}),

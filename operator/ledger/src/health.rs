@@ -1,4 +1,4 @@
-//! What is unavailable now.
+//! The current availability of PostgreSQL and of the artifact store.
 
 use std::sync::Arc;
 
@@ -6,21 +6,21 @@ use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 
-/// State of PostgreSQL and of the artifact store as last seen.
+/// The last known states of PostgreSQL and of the artifact store.
 pub(crate) struct Health {
     database: watch::Sender<State>,
     store: watch::Sender<State>,
     metrics: Arc<Metrics>,
 }
 
-/// State of one thing that the ledger stands on.
+/// State of a dependency of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Not looked at yet.
+    /// Not checked yet.
     Unknown,
-    /// It answers.
+    /// It is available.
     Up,
-    /// It does not, and why; the text is public.
+    /// It is unavailable. The text has the reason and is public.
     Down(String),
 }
 
@@ -43,7 +43,7 @@ impl Health {
         self.store.borrow().clone()
     }
 
-    /// Sees each change of the database's state.
+    /// Watches the state of the database.
     pub(crate) fn watch_database(&self) -> watch::Receiver<State> {
         self.database.subscribe()
     }
@@ -77,10 +77,10 @@ fn change(what: &str, sender: &watch::Sender<State>, state: State) {
 // === impl State ===
 
 impl State {
-    /// What `/readyz` says of it.
+    /// Its text in `/readyz`.
     pub(crate) fn text(&self) -> &str {
         match self {
-            Self::Unknown => "not asked yet",
+            Self::Unknown => "not checked yet",
             Self::Up => "ok",
             Self::Down(why) => why,
         }

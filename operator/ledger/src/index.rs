@@ -1,7 +1,7 @@
-//! Keeps the index of artifacts in PostgreSQL level with the store.
+//! Keeps the index of artifacts in PostgreSQL in sync with the store.
 //!
-//! The store is the truth and never waits for the index: a row is tried right after a manifest is stored, and what is
-//! missing then (PostgreSQL was away, the process ended) is added by going through the store.
+//! The store is the source of truth and never waits for the index. Right after a manifest is stored, its row is added if
+//! possible. Rows that are missing (because PostgreSQL was unavailable, or the process ended) are added by listing the store.
 
 use std::sync::Arc;
 
@@ -20,28 +20,28 @@ pub(crate) struct Index {
     pub(crate) store: Arc<Store>,
     pub(crate) database: Arc<Database>,
     pub(crate) metrics: Arc<Metrics>,
-    /// A larger object is not read: it is no manifest of ours.
+    /// A larger object is not read, because it is not a manifest of Modelward.
     pub(crate) max_manifest_bytes: u64,
 }
 
-/// Why the index could not be brought level.
+/// Why the index could not be updated.
 #[derive(Debug, thiserror::Error)]
 enum IndexError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    #[error("failed to go through the artifact store")]
+    #[error("failed to list the artifact store")]
     Store(#[from] object_store::Error),
 }
 
-/// Digests that are compared with the index in one statement.
+/// Number of digests that are compared with the index in one statement.
 const CHUNK: usize = 500;
-/// Manifests that one round reads at most; the next one goes on.
+/// Maximum number of manifests that one round reads. The next round continues.
 const ROUND: usize = 1000;
 
 // === impl Index ===
 
 impl Index {
-    /// Adds what the index lacks; what went wrong is logged, for the next round tries again.
+    /// Adds missing rows to the index. Errors are only logged, because the next round tries again.
     pub(crate) async fn level(&self) {
         match self.try_level().await {
             Ok(0) => {}
@@ -71,7 +71,7 @@ impl Index {
                     read += 1;
                     if object.size > self.max_manifest_bytes {
                         tracing::warn!(
-                            "manifest {namespace}/{digest} is too large to be one of ours: left out"
+                            "manifest {namespace}/{digest} is too large and is left out of the index"
                         );
                         continue;
                     }

@@ -8,8 +8,8 @@
 //!          ◄──────────verdicts─────────────       TokenReview, live Pod, owners
 //! ```
 //!
-//! Two stores with two fates. An artifact is one object under its own sha256 and needs nothing but the object store, so
-//! that serving does not stop with PostgreSQL. Everything else is a row, and is rejected with 503 while PostgreSQL is unavailable.
+//! An artifact is an object under its own sha256 and needs only the object store, so serving does not depend on PostgreSQL.
+//! Everything else is a row, and is rejected with 503 while PostgreSQL is unavailable.
 
 mod amount;
 mod api;
@@ -44,31 +44,31 @@ pub use store::StoreError;
 /// The ledger's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on. Port 0 chooses a free port.
     pub addr: SocketAddr,
-    /// Where `/healthz`, `/readyz` and `/metrics` are served besides, out of reach of a flood of the other port.
+    /// Separate address for `/healthz`, `/readyz` and `/metrics`, which does not depend on the load of the other port.
     pub probe_addr: Option<SocketAddr>,
-    /// Bytes of request bodies that are in memory at the same time; one namespace has at most half of them.
+    /// Maximum bytes of request bodies in memory. One namespace has at most half of them.
     pub body_memory_bytes: u32,
-    /// What one namespace may keep.
+    /// Quota of a namespace.
     pub quotas: Quotas,
-    /// A file that holds a `postgres://` URL. It is read at each attempt to connect: a changed password needs no restart.
+    /// A file with a `postgres://` URL. It is read for each connection, so a new password needs no restart.
     pub database_url_file: PathBuf,
-    /// Where artifacts are: `file:///absolute/path`, or `s3://bucket/prefix` with the `AWS_*` environment variables.
+    /// The artifact store: `file:///absolute/path`, or `s3://bucket/prefix` with the `AWS_*` environment variables.
     pub store: String,
-    /// The audience that a caller's token must have been made for.
+    /// The audience that tokens of callers must have.
     pub audience: String,
     /// User name of the operator's service account: `system:serviceaccount:<namespace>:<name>`.
     pub operator_service_account: String,
-    /// The largest blob that is taken, in bytes.
+    /// Maximum size of a blob in bytes.
     pub max_blob_bytes: u64,
-    /// The largest manifest that is taken, in bytes.
+    /// Maximum size of a manifest in bytes.
     pub max_manifest_bytes: u64,
-    /// How long a sender may send nothing in the middle of a request, or a receiver take nothing of a response.
+    /// Time limit for a sender or receiver to make progress in the middle of a request or response.
     pub idle_timeout: Duration,
-    /// How long a proof of a caller is believed without asking the API server again.
+    /// How long the authentication of a caller is cached.
     pub proof_lifetime: Duration,
-    /// The MLflow server that versions are published to, if there is one.
+    /// The MLflow server to which versions are published, if there is one.
     pub mlflow: Option<MlflowConfig>,
 }
 

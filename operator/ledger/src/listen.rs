@@ -1,4 +1,4 @@
-//! A port that a flood does not take down: heads, times, connections and addresses are bounded.
+//! A listener with limits on headers, times, connections, and connections of an address.
 
 use std::{
     collections::HashMap,
@@ -23,30 +23,30 @@ use tokio::{
 
 use crate::connection::Connection;
 
-/// The bounds of one port.
+/// The limits of one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; more wait in the kernel's queue.
+    /// Maximum number of connections. Further ones wait in the kernel's queue.
     pub connections: usize,
-    /// Connections at once of one address; more are closed.
+    /// Maximum number of connections of one address. Further ones are closed.
     pub per_address: usize,
-    /// Bytes of a request's head. At least 8192, which is the least that the HTTP library takes.
+    /// Maximum bytes of a request header. At least 8192, which is the minimum of the HTTP library.
     pub head_bytes: usize,
-    /// A head comes within this, counted from the end of the request before it.
+    /// Time limit for a header, from the end of the previous request.
     pub head_time: Duration,
-    /// A receiver takes something of an answer within this.
+    /// Time limit for a receiver to make progress.
     pub idle: Duration,
-    /// A connection ends after this, whatever it does.
+    /// Maximum lifetime of a connection.
     pub lifetime: Option<Duration>,
 }
 
-/// The time that is long enough for every connection whose lifetime is not bounded.
+/// The lifetime of connections without a limit.
 const ALWAYS: Duration = Duration::from_hours(24 * 365);
 
 // === impl Limits ===
 
 impl Limits {
-    /// For probes and metrics: short requests, and a scrape has an end.
+    /// Limits for probes and metrics, which are short requests.
     pub const PROBES: Self = Self {
         connections: 64,
         per_address: 16,
@@ -55,7 +55,7 @@ impl Limits {
         idle: Duration::from_secs(10),
         lifetime: Some(Duration::from_secs(30)),
     };
-    /// For requests with large bodies, which have bounds of their own.
+    /// Limits for requests with large bodies, which have their own limits.
     pub const API: Self = Self {
         connections: 1024,
         per_address: 128,
@@ -66,7 +66,7 @@ impl Limits {
     };
 }
 
-/// Serves until `shutdown` completes and the requests in flight have ended, or `grace` is over.
+/// Serves until `shutdown` completes, and then until the requests in flight have ended or `grace` is over.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -85,7 +85,7 @@ pub async fn serve(
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, say: trying again at once would only spin.
+                    // For example, there are no free file descriptors. Trying again at once would loop.
                     tracing::warn!(error = chain(&error), "failed to accept a connection");
                     sleep(Duration::from_millis(100)).await;
                     continue;
@@ -127,7 +127,7 @@ pub async fn serve(
 
 // === addresses ===
 
-/// How many connections each address has.
+/// The number of connections of each address.
 #[derive(Clone, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
@@ -234,14 +234,14 @@ mod tests {
         let mut streams = Vec::new();
         for _ in 0..400 {
             let mut stream = TcpStream::connect(address).await.unwrap();
-            // Within the bound of a head, and without its end.
+            // Shorter than the maximum size of a header, but without its end.
             let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(7000));
             stream.write_all(head.as_bytes()).await.unwrap();
             streams.push(stream);
         }
         let piece = vec![b'x'; 400 * 1024];
         for stream in &mut streams[..200] {
-            // More than the bound: the connection is cut in the middle of it.
+            // Longer than the maximum size: the connection is closed in the middle of it.
             let _ = timeout(Duration::from_millis(50), stream.write_all(&piece)).await;
         }
         let grown = resident() - before;

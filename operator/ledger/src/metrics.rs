@@ -1,4 +1,4 @@
-//! What Prometheus sees. No label holds a namespace, a name or a digest: the number of series is fixed by the code.
+//! The metrics of the ledger. No label has a namespace, a name or a digest, so the number of series is fixed.
 
 pub(crate) use modelward_service::metrics::CONTENT_TYPE;
 
@@ -20,7 +20,7 @@ const PUBLICATIONS: [&str; 2] = ["published", "failed"];
 const REPORTS: [&str; 4] = ["drift", "no_drift", "insufficient_data", "repeated"];
 
 modelward_service::metrics! {
-    /// The ledger's numbers.
+    /// The metrics of the ledger.
     pub(crate) struct Metrics in "modelward_ledger", build "The program that runs" {
         pub(crate) requests: Counter<RequestLabels> = "requests", "Requests answered";
         pub(crate) seconds: Histogram<RouteLabels>[SECONDS] = "request_duration" seconds, "Time until the head of the answer; a body may stream for longer";

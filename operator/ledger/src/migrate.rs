@@ -1,4 +1,4 @@
-//! Brings the schema up to this program, and gives the ledger's role what it needs and no more.
+//! Migrates the schema to the version of this program, and grants the ledger's role only the privileges that it needs.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -14,18 +14,18 @@ use crate::database::{MIGRATOR, describe, options};
 /// The configuration of a migration.
 #[derive(Clone, Debug)]
 pub struct MigrateConfig {
-    /// A file that holds the `postgres://` URL of the role that owns the schema.
+    /// A file with the `postgres://` URL of the role that owns the schema.
     pub database_url_file: PathBuf,
-    /// The role that the ledger connects as; it must exist.
+    /// The role with which the ledger connects. It must exist.
     pub ledger_role: String,
-    /// How long to wait for a PostgreSQL that is not up yet.
+    /// How long to wait for PostgreSQL.
     pub patience: Duration,
 }
 
-/// Why a migration did not take place.
+/// Why a migration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// The URL's file cannot be read, or holds something else.
+    /// The file with the URL cannot be read or is not valid.
     #[error("the database URL file {path:?} cannot be used: {why}")]
     Url {
         /// The file.
@@ -36,17 +36,17 @@ pub enum MigrateError {
     /// PostgreSQL did not become usable in time.
     #[error("PostgreSQL was unavailable for {patience:?}: {why}")]
     Away {
-        /// How long was waited.
+        /// How long the program waited.
         patience: Duration,
-        /// What was wrong at the last attempt.
+        /// The error of the last attempt.
         why: String,
     },
     /// A migration failed; PostgreSQL rolled it back.
     #[error("failed to migrate the schema")]
     Migrate(#[from] sqlx::migrate::MigrateError),
-    /// The ledger's role is not there.
+    /// The ledger's role does not exist.
     #[error(
-        "role {0:?} does not exist: make it with CREATE ROLE … LOGIN PASSWORD …, the migration does not need its password"
+        "role {0:?} does not exist: create it with CREATE ROLE … LOGIN PASSWORD …, the migration does not need its password"
     )]
     NoRole(String),
     /// The grants failed.
@@ -54,7 +54,7 @@ pub enum MigrateError {
     Grant(#[from] sqlx::Error),
 }
 
-/// Privileges of the ledger's role. It deletes nothing by itself; the index of artifacts and the verdicts are append-only.
+/// Privileges of the ledger's role. The index of artifacts and the verdicts are append-only.
 const GRANTS: [(&str, &str); 12] = [
     ("model_versions", "SELECT, INSERT, UPDATE"),
     ("job_results", "SELECT, INSERT, UPDATE"),
@@ -85,16 +85,16 @@ impl Default for MigrateConfig {
     }
 }
 
-/// Waits for PostgreSQL, migrates the schema and grants. Running it again, or twice at once, does no harm.
+/// Waits for PostgreSQL, migrates the schema and grants privileges. It can be run repeatedly and concurrently.
 pub async fn migrate(config: MigrateConfig) -> Result<(), MigrateError> {
-    // A pool of one: the migrator's future is `Send` with a pool only.
+    // A pool with one connection, because the future of the migrator is `Send` only with a pool.
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .connect_lazy_with(reach(&config).await?);
     let MigrateConfig {
         ledger_role: role, ..
     } = config;
-    // An older program beside a newer schema (a chart that was rolled back) has nothing to do, and that is no error.
+    // If the schema is newer than this program (after a rollback of the chart), there is nothing to do. This is not an error.
     let mut migrator = Migrator::with_migrations(MIGRATOR.iter().cloned().collect());
     migrator.set_ignore_missing(true);
     migrator.run(&pool).await?;
@@ -104,7 +104,7 @@ pub async fn migrate(config: MigrateConfig) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// Waits for PostgreSQL; gives the options that a connection was made with.
+/// Waits for PostgreSQL. Returns the options of the connection.
 async fn reach(config: &MigrateConfig) -> Result<PgConnectOptions, MigrateError> {
     let deadline = Instant::now() + config.patience;
     let mut logged = String::new();
@@ -117,7 +117,7 @@ async fn reach(config: &MigrateConfig) -> Result<PgConnectOptions, MigrateError>
         let url = tokio::fs::read_to_string(path)
             .await
             .map_err(|error| url_error(error.to_string()))?;
-        // Timeouts of the ledger's kind would cut a long migration, or the wait for one that runs already.
+        // The timeouts of the ledger would interrupt a long migration, or the wait for one that is already running.
         let options = options(url.trim())
             .map_err(url_error)?
             .options([("statement_timeout", "0"), ("lock_timeout", "0")]);
@@ -157,7 +157,7 @@ async fn grant(connection: &mut PgConnection, role: &str) -> Result<(), MigrateE
         .await?;
     if owner {
         tracing::warn!(
-            "role {role} owns the schema and so may do everything: give the ledger a role of its own"
+            "role {role} owns the schema and so has all privileges: use a separate role for the ledger"
         );
         return Ok(());
     }
@@ -172,17 +172,17 @@ async fn grant(connection: &mut PgConnection, role: &str) -> Result<(), MigrateE
     let mut statements = vec![
         format!("GRANT CONNECT ON DATABASE {database} TO {quoted}"),
         format!("GRANT USAGE ON SCHEMA {schema} TO {quoted}"),
-        // What a former release granted and this one does not need is taken back.
+        // Revokes what an earlier release granted and this one does not need.
         format!("REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {quoted}"),
     ];
     statements.extend(GRANTS.map(|(on, privileges)| format!("GRANT {privileges} ON {on} TO {quoted}")));
     let mut transaction = connection.begin().await?;
-    // Two grants on one table at the same moment fail with "tuple concurrently updated".
+    // Two concurrent grants on one table fail with "tuple concurrently updated".
     sqlx::query("SELECT pg_advisory_xact_lock(hashtext('modelward grants'))")
         .execute(&mut *transaction)
         .await?;
     for statement in statements {
-        // Every name in it was quoted by the server or is a constant.
+        // Every name in it is a constant or was quoted by the server.
         sqlx::query(AssertSqlSafe(statement))
             .execute(&mut *transaction)
             .await?;

@@ -1,7 +1,7 @@
-//! Publishes each version with a bundle to MLflow, one after the other, until it is there.
+//! Publishes each version with a bundle to MLflow, one after the other, and retries until it succeeds.
 //!
-//! A version waits in a row of `publications`. An attempt takes the row for a while, so that of two ledgers one publishes; an
-//! attempt whose ledger ended counts as lost after that time, and the next one completes what is missing.
+//! A version waits in a row of `publications`. An attempt leases the row, so that only one of two ledgers publishes it. If a
+//! ledger ends during an attempt, the lease expires, and the next attempt completes what is missing.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -25,34 +25,34 @@ use crate::{
 pub struct MlflowConfig {
     /// Its address, as in `MLFLOW_TRACKING_URI`.
     pub tracking_uri: String,
-    /// A directory with the files `username` and `password`, or `token`. They are read at each attempt; absent files mean no
-    /// authentication.
+    /// A directory with the files `username` and `password`, or `token`. They are read for each attempt. Without files there
+    /// is no authentication.
     pub credentials: Option<PathBuf>,
     /// How registered models are named.
     pub registered_model_names: RegisteredModelNames,
-    /// How long to wait where nothing is due.
+    /// How long to wait if nothing is due.
     pub interval: Duration,
-    /// The pause after a first attempt that failed, in seconds; it is doubled with each one, up to an hour.
+    /// The pause after a first failed attempt, in seconds. It is doubled with each attempt, up to an hour.
     pub first_pause_seconds: i32,
 }
 
 words! {
     /// How registered models are named in MLflow.
     pub enum RegisteredModelNames {
-        /// `heart`: models of the same name in two namespaces share a registered model.
+        /// `heart`: models with the same name in two namespaces share a registered model.
         Model,
         /// `clinic.heart`.
         NamespaceAndModel,
     }
 }
 
-/// Files of bundles in the store of one namespace.
+/// Files of bundles of one namespace in the store.
 struct Stored {
     store: Arc<Store>,
     namespace: String,
 }
 
-/// An attempt that takes longer counts as lost. Bundles have megabytes, so this is for a server that stopped in the middle.
+/// Time limit of an attempt. Bundles have a few megabytes, so this only happens if the server hangs.
 const ATTEMPT: Duration = Duration::from_mins(30);
 const LEASE_SECONDS: i32 = 35 * 60;
 const LONGEST_PAUSE_SECONDS: i32 = 3600;
@@ -78,7 +78,7 @@ impl MlflowConfig {
         }
     }
 
-    /// The server, with its credentials as they are now: they may be rotated.
+    /// The server with its current credentials, which may be rotated.
     async fn server(&self) -> Result<Server, MlflowError> {
         let [username, password, token] = [
             self.secret("username").await?,
@@ -117,7 +117,7 @@ impl MlflowConfig {
     }
 }
 
-/// Publishes what is due, for as long as the ledger runs.
+/// Publishes what is due, as long as the ledger runs.
 pub(crate) async fn publish_due(app: Arc<App>, config: MlflowConfig) {
     tracing::info!("versions are published to MLflow at {}", config.tracking_uri);
     loop {
@@ -125,16 +125,16 @@ pub(crate) async fn publish_due(app: Arc<App>, config: MlflowConfig) {
         match &published {
             Ok(_) => {}
             Err(DatabaseError::Away(why)) => tracing::debug!("publishing waits for PostgreSQL: {why}"),
-            Err(error) => tracing::warn!(error = chain(error), "cannot read what is due to be published"),
+            Err(error) => tracing::warn!(error = chain(error), "cannot read the due publications"),
         }
-        // After one attempt the next one may be due already.
+        // After an attempt the next one may already be due.
         if !matches!(published, Ok(true)) {
             sleep(config.interval).await;
         }
     }
 }
 
-/// One attempt at what has been due for the longest time; whether there was one.
+/// One attempt for the version that has been due the longest. Returns whether there was one.
 async fn publish_next(app: &Arc<App>, config: &MlflowConfig) -> Result<bool, DatabaseError> {
     if app.health.store() != State::Up {
         return Ok(false);
@@ -206,7 +206,7 @@ async fn publish_version(
         .map_err(|error| chain(&error))
 }
 
-/// Seconds until the next attempt after so many of them.
+/// Seconds until the next attempt after this many attempts.
 fn pause_after(first: i32, attempts: i32) -> i32 {
     let doubled = u32::try_from(attempts - 1).unwrap_or(0).min(10);
     first.saturating_mul(1 << doubled).min(LONGEST_PAUSE_SECONDS)
@@ -244,7 +244,7 @@ impl Stored {
             .ok_or_else(|| format!("the store of namespace {} has no {digest}", self.namespace))?;
         if found.meta.size > limit {
             return Err(format!(
-                "{digest} has {} bytes, more than the {limit} that it may have",
+                "{digest} has {} bytes, the limit is {limit}",
                 found.meta.size
             ));
         }
@@ -256,7 +256,7 @@ impl Stored {
 }
 
 impl Files for Stored {
-    /// A file is read twice: what is damaged in the store must not become a model in MLflow.
+    /// A file is read twice, so that a damaged file of the store does not become a model in MLflow.
     async fn open(&self, file: &FileEntry) -> Result<Pieces, String> {
         let mut pieces = self.pieces(Kind::Blob, &file.sha256, file.size).await?;
         let mut hasher = Sha256::new();
@@ -271,7 +271,7 @@ impl Files for Stored {
 }
 
 fn damaged(digest: &Digest) -> String {
-    format!("{digest} is damaged in the store; publish the same artifact again to heal it")
+    format!("{digest} is damaged in the store; publish the same artifact again to repair it")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What one namespace may keep in the ledger.
+//! Quotas of namespaces in the ledger.
 //!
-//! The numbers are asked of PostgreSQL now and then and counted on in between: a quota is a bound on growth and no balance.
+//! The current amounts are read from PostgreSQL occasionally and estimated in between, so a quota limits growth but is not exact.
 
 use std::{
     collections::HashMap,
@@ -16,14 +16,14 @@ use crate::{
     error::ApiError,
 };
 
-/// The bounds of one namespace; 0 is no bound.
+/// The limits of one namespace. 0 is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
-    /// Totals of counts. Each Pod has one for each window and route; they are kept for 90 days.
+    /// Totals of counts. Each Pod has one for each window and route. They are kept for 90 days.
     pub totals: u64,
     /// Bytes of these totals.
     pub total_bytes: u64,
-    /// Labels; they are kept for 400 days.
+    /// Labels. They are kept for 400 days.
     pub labels: u64,
     /// Bytes of bundles and snapshots.
     pub artifact_bytes: u64,
@@ -45,10 +45,10 @@ struct Known {
     at: Instant,
 }
 
-/// A count is believed for so long; one that forbids something only for a moment.
+/// How long an amount is cached. An amount that exceeds a quota is cached only briefly.
 const FRESH: Duration = Duration::from_mins(10);
 const FRESH_OVER: Duration = Duration::from_secs(10);
-/// Namespaces that are remembered.
+/// Maximum number of cached namespaces.
 const REMEMBERED: usize = 4096;
 
 pub(crate) struct Quota {
@@ -80,7 +80,7 @@ impl Kept {
         match self {
             Self::Totals => (
                 "totals of counts",
-                "they are deleted 90 days after their window; a longer spec.monitoring.windowSeconds makes fewer",
+                "they are deleted 90 days after their window; with a longer spec.monitoring.windowSeconds there are fewer",
             ),
             Self::Labels => ("labels", "they are deleted after 400 days"),
             Self::Artifacts => ("bundles and snapshots", "delete what is not needed any more"),
@@ -98,8 +98,8 @@ impl Quota {
         }
     }
 
-    /// Refuses what would go beyond the quota of a namespace, and counts what is let through. Where PostgreSQL cannot be asked
-    /// artifacts are let through, because they need no PostgreSQL.
+    /// Refuses what would exceed the quota of a namespace, and counts what is accepted. If PostgreSQL is unavailable, artifacts
+    /// are accepted, because they do not need PostgreSQL.
     pub(crate) async fn take(
         &self,
         database: &Database,
@@ -227,7 +227,7 @@ mod tests {
             quota.recall(&place, none, bounds),
             Some(Amount { rows: 7, bytes: 7 })
         );
-        // What forbids something is asked again soon.
+        // An amount that exceeds a quota is read again soon.
         let more = Amount { rows: 9, bytes: 0 };
         tokio::time::advance(FRESH_OVER).await;
         assert_eq!(quota.recall(&place, more, bounds), None);

@@ -1,4 +1,4 @@
-//! Puts the parts together, listens, and goes down in order.
+//! Starts the parts of the ledger, listens, and shuts down in order.
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ use crate::{
 pub struct Ledger {
     listener: TcpListener,
     router: Router,
-    /// The port of the probes, where there is one.
+    /// The port of the probes, if there is one.
     probes: Option<(TcpListener, Router)>,
     app: Arc<App>,
     idle_timeout: Duration,
@@ -41,27 +41,27 @@ pub struct Ledger {
 /// Why the ledger cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is taken, or not ours.
+    /// The address is in use or not available.
     #[error("failed to listen on {addr}")]
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// What the operating system says.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
     /// The artifact store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is neither a Pod's environment nor a kubeconfig.
+    /// There is neither the environment of a Pod nor a kubeconfig.
     #[error("failed to load the configuration of the Kubernetes client")]
     Kubernetes(#[source] kube::config::InferConfigError),
-    /// The client cannot be made from what was found.
-    #[error("failed to make a client for the API server")]
+    /// The client cannot be created from the configuration.
+    #[error("failed to create a client for the API server")]
     Client(#[source] Box<kube::Error>),
 }
 
-/// Requests in flight may end within this; a Pod has 30 s by default.
+/// Time limit for requests in flight at the end. A Pod has 30 s by default.
 const GRACE: Duration = Duration::from_secs(25);
 const CHECK_UP: Duration = Duration::from_secs(3);
 const CHECK_DOWN: Duration = Duration::from_secs(1);
@@ -70,13 +70,13 @@ const CHECK_LIMIT: Duration = Duration::from_secs(20);
 const LEVEL: Duration = Duration::from_mins(5);
 const EXPIRE: Duration = Duration::from_hours(1);
 const EXPIRE_FIRST: Duration = Duration::from_mins(1);
-/// Rows of each table in one statement, so that it ends far below its time limit; and statements in one round.
+/// Rows of each table in one statement, so that it ends well within its time limit, and statements in one round.
 const EXPIRE_ROWS: i32 = 1000;
 const EXPIRE_STATEMENTS: usize = 200;
 
 /// Serves until `shutdown` completes and the requests in flight have ended.
 ///
-/// An unavailable PostgreSQL, S3 bucket or API server is no error: the ledger waits for it, and `/readyz` reports it.
+/// An unavailable PostgreSQL, S3 bucket or API server is not an error: the ledger waits for it, and `/readyz` reports it.
 pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
     let ledger = Ledger::bind(config, client().await?).await?;
     ledger.run(shutdown).await;
@@ -86,7 +86,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()> + Send) ->
 /// A client for the API server, from the Pod's environment or the kubeconfig.
 pub async fn client() -> Result<Client, Error> {
     let mut config = kube::Config::infer().await.map_err(Error::Kubernetes)?;
-    // The default tries for minutes; a caller that waits for a proof is asked to come again sooner.
+    // The default retries for minutes. Callers should get an answer sooner and retry themselves.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(3));
     Client::try_from(config).map_err(|error| Error::Client(Box::new(error)))
@@ -95,7 +95,7 @@ pub async fn client() -> Result<Client, Error> {
 // === impl Ledger ===
 
 impl Ledger {
-    /// Opens the store and the port; asks neither PostgreSQL nor the API server yet.
+    /// Opens the store and the port. Does not call PostgreSQL or the API server yet.
     pub async fn bind(config: Config, client: Client) -> Result<Self, Error> {
         let Config {
             addr,
@@ -164,12 +164,12 @@ impl Ledger {
         })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Where the probes are, where they have a port of their own.
+    /// The address of the probes, if they have a separate port.
     pub fn probe_addr(&self) -> Option<std::io::Result<SocketAddr>> {
         self.probes.as_ref().map(|(listener, _)| listener.local_addr())
     }
@@ -184,7 +184,7 @@ impl Ledger {
             idle_timeout,
             mlflow,
         } = self;
-        // They end with this set.
+        // The tasks end when this set is dropped.
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_database(app.clone()));
         tasks.spawn(watch_store(app.clone()));
@@ -224,7 +224,7 @@ impl Ledger {
 /// Probes PostgreSQL every few seconds, more often while it is unavailable.
 async fn watch_database(app: Arc<App>) {
     loop {
-        // Each step of a check has its own bound; this one is for the unforeseen.
+        // Each step of a check has its own time limit. This one is for unexpected cases.
         if timeout(CHECK_LIMIT, app.database.check()).await.is_err() {
             app.health.set_database(State::Down("it does not answer".into()));
         }
@@ -246,7 +246,7 @@ async fn watch_store(app: Arc<App>) {
     }
 }
 
-/// Brings the index level whenever PostgreSQL is back, and every few minutes.
+/// Updates the index whenever PostgreSQL becomes available, and every few minutes.
 async fn level_index(app: Arc<App>) {
     let mut database = app.health.watch_database();
     let mut tick = interval(LEVEL);
@@ -262,9 +262,9 @@ async fn level_index(app: Arc<App>) {
     }
 }
 
-/// Deletes counts and labels that are too old, a bounded number a round.
+/// Deletes expired counts and labels, a limited number in each round.
 async fn expire(app: Arc<App>) {
-    // A ledger that is restarted often must get round to it too.
+    // The first round comes early, so that a ledger that restarts often also deletes rows.
     let mut pause = EXPIRE_FIRST;
     loop {
         sleep(pause).await;
@@ -278,7 +278,7 @@ async fn expire(app: Arc<App>) {
                 Err(error) => {
                     tracing::warn!(
                         error = chain(&error),
-                        "rows that are too old are deleted in the next round"
+                        "expired rows will be deleted in the next round"
                     );
                     break;
                 }

@@ -1,12 +1,12 @@
-//! The artifact store: one object for each blob and each manifest, under its own sha256.
+//! The artifact store: one object for each blob and each manifest, named by its sha256.
 //!
 //! ```text
 //! <root>/<namespace>/blobs/sha256/<hex>
 //! <root>/<namespace>/manifests/sha256/<hex>
 //! ```
 //!
-//! What is under a name has that name's hash, or is not there. An upload goes into a staged object (a file with a `#`
-//! in its name, or an S3 multipart upload), is hashed on its way, and takes its name only when the hash is right.
+//! An object always has the hash in its name. An upload is written to a staged object (a file with a `#` in its name, or an
+//! S3 multipart upload), is hashed while it is written, and gets its name only if the hash is correct.
 
 use std::{
     fs,
@@ -28,16 +28,16 @@ use crate::{body::Incoming, error::ApiError};
 
 pub(crate) struct Store {
     objects: Arc<dyn ObjectStore>,
-    /// Put before each key; empty for a disk.
+    /// Prefix of each key. Empty for a disk.
     prefix: String,
     local: Option<Local>,
     uploads: Semaphore,
 }
 
-/// What only a disk needs.
+/// State that only a disk needs.
 struct Local {
     root: PathBuf,
-    /// Locked while this process lives: its holder is the only writer. `None` where another process holds it.
+    /// Locked while this process lives. The holder is the only writer. `None` if another process holds the lock.
     _lock: Option<fs::File>,
 }
 
@@ -48,48 +48,48 @@ pub(crate) enum Kind {
     Manifest,
 }
 
-/// What became of an upload.
+/// The result of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
     /// It was not there before.
     Created,
-    /// It was there; the equal bytes were written again, so that a file that rotted on its disk is whole again.
+    /// It was there. The same bytes were written again, which repairs a damaged file.
     Again,
 }
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The address has another form.
+    /// The address is not valid.
     #[error("artifact store is {0:?}, it must be file:///absolute/path or s3://bucket/prefix")]
     Address(String),
-    /// The directory cannot be made, entered or locked.
+    /// The directory cannot be created, entered or locked.
     #[error("failed to open the artifact directory {path:?}")]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         #[source]
         source: std::io::Error,
     },
-    /// The S3 client cannot be made from the address and the `AWS_*` environment.
+    /// The S3 client cannot be created from the address and the `AWS_*` environment.
     #[error("failed to configure the artifact store")]
     Configuration(#[source] object_store::Error),
 }
 
-/// The smallest part that S3 takes in the middle of an upload; what is smaller as a whole goes in one request.
+/// Minimum size of a part of an S3 upload, except for the last. Smaller objects are sent in one request.
 const PART: usize = 5 * 1024 * 1024;
-/// Each upload holds up to three parts in memory.
+/// Maximum number of uploads. Each holds up to three parts in memory.
 const UPLOADS_AT_ONCE: usize = 8;
 const UPLOAD_PATIENCE: Duration = Duration::from_secs(20);
-/// A staged file of a living upload is written to at least this often.
+/// An active upload writes to its staged file at least this often.
 const STALE: Duration = Duration::from_hours(1);
 const LOCK: &str = ".ledger.lock";
 
 // === impl Store ===
 
 impl Store {
-    /// Opens `file:///absolute/path` or `s3://bucket/prefix`. A disk is made ready and swept; S3 is not asked yet.
+    /// Opens `file:///absolute/path` or `s3://bucket/prefix`. A disk is prepared and swept. S3 is not called yet.
     pub(crate) fn open(address: &str) -> Result<Self, StoreError> {
         Self::open_with(address, std::env::vars())
     }
@@ -125,7 +125,7 @@ impl Store {
         })
     }
 
-    /// Size and time of an object, or `None`.
+    /// Size and time of an object, or `None` if it does not exist.
     pub(crate) async fn head(
         &self,
         namespace: &str,
@@ -135,7 +135,7 @@ impl Store {
         found(self.objects.head(&self.key(namespace, kind, digest)).await)
     }
 
-    /// An object to be streamed, or `None`.
+    /// An object to be streamed, or `None` if it does not exist.
     pub(crate) async fn get(
         &self,
         namespace: &str,
@@ -145,7 +145,7 @@ impl Store {
         found(self.objects.get(&self.key(namespace, kind, digest)).await)
     }
 
-    /// Stores a body as a blob, if it has the digest that it is sent under.
+    /// Stores a body as a blob, if it has this digest.
     pub(crate) async fn put_blob(
         &self,
         namespace: &str,
@@ -153,7 +153,7 @@ impl Store {
         body: &mut Incoming,
     ) -> Result<Stored, ApiError> {
         let Ok(Ok(_permit)) = tokio::time::timeout(UPLOAD_PATIENCE, self.uploads.acquire()).await else {
-            return Err(ApiError::Unavailable("too many uploads are under way".into()));
+            return Err(ApiError::Unavailable("too many uploads are in progress".into()));
         };
         let key = self.key(namespace, Kind::Blob, digest);
         let stored = self.stored(&key).await?;
@@ -193,7 +193,7 @@ impl Store {
         Ok(stored)
     }
 
-    /// Stores bytes whose digest was checked.
+    /// Stores bytes with a verified digest.
     pub(crate) async fn put(
         &self,
         namespace: &str,
@@ -215,7 +215,7 @@ impl Store {
             .common_prefixes
             .iter()
             .filter_map(|prefix| prefix.filename());
-        // A volume's root holds more than ours: lost+found, say.
+        // The root of a volume may have other directories, such as lost+found.
         Ok(names
             .filter(|name| is_namespace(name))
             .map(str::to_owned)
@@ -239,12 +239,12 @@ impl Store {
             .boxed()
     }
 
-    /// Whether the store takes and gives objects just now. The answer is public.
+    /// Whether the store can be read and written now. The error is public.
     pub(crate) async fn check(&self) -> Result<(), String> {
         match &self.local {
             Some(local) => {
                 let probe = local.root.join(".probe");
-                // A full or read-only disk still lists and reads.
+                // A full or read-only disk can still be listed and read.
                 let written = async {
                     tokio::fs::write(&probe, b"modelward\n").await?;
                     tokio::fs::remove_file(&probe).await
@@ -262,7 +262,7 @@ impl Store {
                 Err(error) => {
                     tracing::debug!(
                         error = modelward_service::chain(&error),
-                        "failed to ask the artifact store"
+                        "failed to query the artifact store"
                     );
                     Err("the bucket does not answer".into())
                 }
@@ -270,13 +270,13 @@ impl Store {
         }
     }
 
-    /// Deletes what uploads left behind that ended with their process. S3 needs a lifecycle rule for this.
+    /// Deletes the staged files of interrupted uploads. S3 needs a lifecycle rule for this.
     pub(crate) async fn sweep(&self) {
         if let Some(local) = &self.local {
             let root = local.root.clone();
             let swept = tokio::task::spawn_blocking(move || sweep(&root, STALE)).await;
             if let Ok(swept @ 1..) = swept {
-                tracing::info!("deleted {swept} files of uploads that never ended");
+                tracing::info!("deleted {swept} files of interrupted uploads");
             }
         }
     }
@@ -315,13 +315,13 @@ fn s3(
     bucket: &str,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<impl ObjectStore, StoreError> {
-    // The default goes on for three minutes; callers are asked to come again sooner.
+    // The default retries for three minutes. Callers should get an answer sooner and retry themselves.
     let retry = RetryConfig {
         backoff: BackoffConfig::default(),
         max_retries: 3,
         retry_timeout: Duration::from_secs(15),
     };
-    // A bound on the whole request would cut large objects; silence is what is bounded.
+    // A time limit on the whole request would interrupt large objects, so only pauses are limited.
     let client = ClientOptions::new()
         .with_timeout_disabled()
         .with_connect_timeout(Duration::from_secs(5))
@@ -329,7 +329,7 @@ fn s3(
     let mut builder = AmazonS3Builder::new()
         .with_client_options(client)
         .with_retry(retry);
-    // `from_env` would start from its own client options; laid over ours, the environment still has the last word.
+    // `from_env` would use its own client options. Here the environment overrides these options.
     for (name, value) in environment.filter(|(name, _)| name.starts_with("AWS_")) {
         if let Ok(key) = name.to_ascii_lowercase().parse() {
             builder = builder.with_config(key, value);
@@ -354,23 +354,23 @@ impl Local {
         let lock = fs::File::create(root.join(LOCK)).map_err(failed)?;
         let lock = match lock.try_lock() {
             Ok(()) => {
-                // No other process writes here: each staged file is a leftover, whatever its age.
+                // No other process writes here, so every staged file is a leftover, regardless of its age.
                 let swept = sweep(&root, Duration::ZERO);
                 if swept > 0 {
-                    tracing::info!("deleted {swept} files of uploads that a former process left");
+                    tracing::info!("deleted {swept} files of uploads that an earlier process left");
                 }
                 Some(lock)
             }
             Err(fs::TryLockError::WouldBlock) => {
                 tracing::warn!(
-                    "another process writes to {}: its staged uploads are left alone",
+                    "another process writes to {}: its staged uploads are not deleted",
                     root.display()
                 );
                 None
             }
             Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
         };
-        // A caller that got 201 may rely on it, also after a power cut.
+        // After an answer of 201 the object must survive a power failure.
         let objects = LocalFileSystem::new_with_prefix(&root)
             .map_err(StoreError::Configuration)?
             .with_fsync(true);
@@ -378,7 +378,7 @@ impl Local {
     }
 }
 
-/// Deletes staged files that have not been written to for `age`, and says how many.
+/// Deletes staged files that have not been written to for `age`. Returns how many.
 fn sweep(root: &FilePath, age: Duration) -> usize {
     let now = SystemTime::now();
     let entries = |path: &FilePath| {
@@ -444,7 +444,7 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        // The sender went away, and with it the future that held this.
+        // The sender disconnected, and the future that held this was dropped.
         if let Some(upload) = self.0.take()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
@@ -457,7 +457,7 @@ async fn abort(upload: WriteMultipart) {
     if let Err(error) = upload.abort().await {
         tracing::warn!(
             error = modelward_service::chain(&error),
-            "failed to abort an upload; its parts stay until swept"
+            "failed to abort an upload; its parts stay until they are swept"
         );
     }
 }
@@ -480,7 +480,7 @@ impl Kind {
     }
 }
 
-/// Whether a text is a namespace's name (RFC 1123 label), and so is safe as a part of a path.
+/// Whether a string is the name of a namespace (RFC 1123 label), and so safe as a part of a path.
 pub(crate) fn is_namespace(text: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&text.len())

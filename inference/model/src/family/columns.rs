@@ -1,23 +1,23 @@
-//! What the files of all families that compute with columns have in common: `transforms.json`, and the head of `model.json`.
+//! The common parts of families that compute with columns: `transforms.json`, and the head of `model.json`.
 //!
-//! Such a family has the fields of [`Head`] in its model file beside its numbers. [`Head::check`] compares them with the
-//! family, the schema and the transforms; the numbers are for the family to check.
+//! The model file of such a family has the fields of [`Head`] and its numbers. [`Head::check`] compares the fields with
+//! the family, the schema and the transforms. The family checks the numbers.
 
 use crate::{
     encode::{Encoder, TRANSFORMS_FILE, TransformError, Transforms, column_names},
     schema::FeatureSchema,
 };
 
-/// The name of the file of the model's numbers. Families may share it: a bundle has the files of one family.
+/// The name of the file with the numbers of a model. Families may share it, because a bundle has the files of one family.
 pub const MODEL_FILE: &str = "model.json";
 
-/// The classes of every model: scores are of the second.
+/// The classes of every model. Scores are probabilities of the second.
 pub const CLASSES: [u8; 2] = [0, 1];
 
-/// What a model file states beside its numbers.
+/// The fields of a model file without its numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// The format of the file, a number of the family's own.
+    /// The format of the file, a number that the family assigns.
     pub format: u32,
     /// The name of the family.
     pub family: &'a str,
@@ -31,7 +31,7 @@ pub struct Head<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadError {
-    /// A format or family other than those that the reader knows.
+    /// The format or family is not the one that the reader knows.
     #[error(
         "model has format {found} and family {found_family:?}, this program reads format {expected} and \
          {expected_family:?}"
@@ -43,14 +43,14 @@ pub enum HeadError {
         found_family: String,
         /// The format that is read.
         expected: u32,
-        /// The family that reads.
+        /// The family of the reader.
         expected_family: &'static str,
     },
     /// The classes are not 0 and 1, in this order.
     #[error("model has classes {0:?}, expected {CLASSES:?}")]
     Classes([u8; 2]),
-    /// Columns are not those that the schema makes.
-    #[error("model has columns {found:?}, the schema makes {expected:?}")]
+    /// The columns do not match the schema.
+    #[error("model has columns {found:?}, but the schema gives {expected:?}")]
     Columns {
         /// In the file.
         found: Vec<String>,
@@ -65,7 +65,7 @@ pub enum HeadError {
 // === impl Head ===
 
 impl Head<'_> {
-    /// Checks that the file is of this family and format, and that its columns are those of `schema`.
+    /// Checks that the file has this family and format, and that its columns are those of `schema`.
     ///
     /// The encoder has one column for each of `columns`, in their order.
     pub fn check(
@@ -81,7 +81,7 @@ impl Head<'_> {
         Ok(encoder)
     }
 
-    /// Checks that the file is of this family and format, and that its columns are the features of `schema` as they are.
+    /// Checks that the file has this family and format, and that its columns are the unchanged features of `schema`.
     pub(super) fn check_features(
         &self,
         family: &'static str,
@@ -121,7 +121,7 @@ impl Head<'_> {
 // === impl HeadError ===
 
 impl HeadError {
-    /// The file that is at fault.
+    /// The file with the error.
     pub fn file(&self) -> &'static str {
         match self {
             Self::Transforms(_) => TRANSFORMS_FILE,

@@ -1,4 +1,4 @@
-//! What is asked of every family, for its tests.
+//! Checks of the requirements of every family, for its tests.
 
 use std::sync::Arc;
 
@@ -10,22 +10,22 @@ use crate::{
     schema::{Feature, FeatureKind, FeatureSchema, Row, Value},
 };
 
-/// Rows whose values are mixed, beside those in which one feature has a value.
+/// Rows with mixed values, in addition to those in which one feature has a value.
 const MIXED_ROWS: u64 = 64;
 
-/// Places of a file, evenly spread, at which it is cut or a bit of it flipped.
+/// Evenly spread positions at which a file is cut or a bit is flipped.
 const PLACES: usize = 256;
 
 /// Files of a family, by name.
 type Files = Vec<(&'static str, Vec<u8>)>;
 
-/// Checks a family on the files of one good model, which was made for `schema`. The error says what is wrong.
+/// Checks a family with the files of one valid model for `schema`. The error says what is wrong.
 ///
-/// * The files are those that the family names, the needed ones among them, and none is named as one that every bundle has.
-/// * They are read; the same files give the same scores, within 0 and 1, on every kind of row, also of another schema.
-/// * A file that is absent, empty or cut is refused with its name.
-/// * With any bit flipped, a file is refused with the name of one of them, or what is read scores within 0 and 1.
-/// * A file that states `format` or `family` is refused with its name where it states another; one file states both.
+/// * The files are those that the family names, including the required ones, and no name is one of the common files.
+/// * They can be read. The same files give the same scores, within 0 and 1, for every kind of row, also of another schema.
+/// * If a file is absent, empty or cut, the error names it.
+/// * If a bit is flipped, the error names one of the files, or the model scores within 0 and 1.
+/// * If a file has another `format` or `family`, the error names it. One file has both fields.
 /// * A schema with one feature less is refused.
 pub fn check(
     family: &dyn Family,
@@ -58,7 +58,7 @@ impl Case<'_> {
             .load(&FamilyFiles::of_bytes(self.family, files), self.schema)
     }
 
-    /// The files, one of which has other bytes.
+    /// The files, with other bytes for one of them.
     fn replace_file(&self, name: &str, bytes: Vec<u8>) -> Files {
         let mut files = self.files.to_vec();
         if let Some((_, place)) = files.iter_mut().find(|(of, _)| *of == name) {
@@ -122,7 +122,7 @@ impl Case<'_> {
             let mut absent = self.files.to_vec();
             absent.retain(|(of, _)| of != name);
             self.expect_refusal(name, &absent, "that is absent")?;
-            // White space at the end of a text says nothing.
+            // White space at the end of a text has no meaning.
             let length = bytes.trim_ascii_end().len();
             for at in spread_places(length) {
                 self.expect_refusal(
@@ -208,13 +208,13 @@ fn score_row(scorer: &dyn Scorer, row: &Row) -> Result<f64, String> {
     }
 }
 
-/// At most [`PLACES`] places below `length`, the first and the last among them.
+/// At most [`PLACES`] positions below `length`, including the first and the last.
 fn spread_places(length: usize) -> impl Iterator<Item = usize> {
     let count = length.min(PLACES);
     (0..count).map(move |at| at * (length - 1) / (count - 1).max(1))
 }
 
-/// Rows with every value that a feature may have, each alone and mixed, and rows of other schemas.
+/// Rows with the values of every feature, alone and mixed, and rows of other schemas.
 fn make_rows(schema: &FeatureSchema) -> Vec<Row> {
     let choices: Vec<Vec<Value>> = schema.features.iter().map(list_values).collect();
     let missing = vec![Value::Missing; choices.len()];
@@ -229,7 +229,7 @@ fn make_rows(schema: &FeatureSchema) -> Vec<Row> {
     }
     let mut state = 0_u64;
     let mut pick = |values: &[Value]| {
-        // Knuth's linear congruential generator; its high bits are the good ones.
+        // Knuth's linear congruential generator. Only its high bits are used, because they are more random.
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
@@ -279,7 +279,7 @@ mod tests {
         probability: f64,
     }
 
-    /// What a family does wrong.
+    /// A mistake of a family.
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Fault {
         Nothing,

@@ -1,4 +1,4 @@
-//! What every family has: a name, files of a bundle, and a scorer that is read from them.
+//! The trait of all families: a name, files of a bundle, and a scorer that is read from them.
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -9,50 +9,50 @@ use crate::{
     schema::{FeatureSchema, Row},
 };
 
-/// A family of models: what reads a scorer from a bundle.
+/// A family of models. It reads a scorer from a bundle.
 ///
-/// The module `conformance` checks what is asked here of every family.
+/// The module `conformance` checks these requirements for every family.
 pub trait Family: fmt::Debug + Send + Sync {
     /// Its name in the API, in `bundle.json` and in its own files.
     fn name(&self) -> &'static str;
 
-    /// The files of a bundle that are its own, in the order in which they are described. At least one of them is a JSON
-    /// object with `format` and `family`; none has the name of a file that every bundle has. Two families may use the same
-    /// name, because a bundle has the files of one.
+    /// The files of this family in a bundle, in the order in which they are described. At least one is a JSON object with
+    /// `format` and `family`. None has the name of a file that every bundle has. Two families may use the same name,
+    /// because a bundle has the files of one family.
     fn files(&self) -> &'static [&'static str];
 
-    /// Those of [`Self::files`] that every bundle of the family has. The others depend on what these say.
+    /// Those of [`Self::files`] that every bundle of the family has. The others depend on their content.
     fn needed_files(&self) -> &'static [&'static str] {
         self.files()
     }
 
     /// Reads the files and checks every index and number in them, so that scoring cannot fail.
     ///
-    /// A file that is absent, cut, of an unknown format, of another family or of another schema is refused with its name.
+    /// If a file is absent or cut, or has an unknown format, another family or another schema, the error names it.
     fn load(&self, files: &FamilyFiles<'_>, schema: &FeatureSchema) -> Result<Arc<dyn Scorer>, FamilyError>;
 }
 
 /// A model that is ready to score, from any number of threads.
 pub trait Scorer: fmt::Debug + Send + Sync {
-    /// The probability of class 1, within 0 and 1. Never NaN, never allocates (only the derived row of declared transforms does), the same
-    /// bits on any machine.
+    /// The probability of class 1, within 0 and 1. It is never NaN, has the same bits on any machine, and does not allocate, except for
+    /// the derived row of declared transforms.
     ///
-    /// A row that is too short counts as missing at its end, and a value of another kind as an unknown one: a row of
-    /// another schema gives a wrong score, never a panic.
+    /// If a row is too short, the rest counts as missing. A value of another kind counts as unknown. So a row of another
+    /// schema gives a wrong score, but never a panic.
     fn score(&self, row: &Row) -> f64;
 
-    /// Appends the score of each row: the same bits as one by one, and faster where a family can.
+    /// Appends the score of each row. The bits are the same as for single rows; some families are faster.
     fn score_rows(&self, rows: &[Row], out: &mut Vec<f64>) {
         out.extend(rows.iter().map(|row| self.score(row)));
     }
 }
 
-/// The files of one family in a bundle. No other file can be read.
+/// The files of one family in a bundle. Other files cannot be read.
 #[derive(Clone, Copy, Debug)]
 pub struct FamilyFiles<'a> {
     names: &'static [&'static str],
     source: Source<'a>,
-    /// Of a member: the names that its family knows, each with the name in the bundle.
+    /// For a member: the names that its family knows, each with the name in the bundle.
     renamed: Option<Renamed>,
 }
 
@@ -88,7 +88,7 @@ pub enum FamilyError {
         /// Why.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The family reads a file that it does not name as its own: a fault of the program.
+    /// The family reads a file that it does not declare, which is a bug.
     #[error("{0} is not among the files that the family names as its own; add it to Family::files")]
     Foreign(&'static str),
 }
@@ -100,7 +100,7 @@ pub struct Families(&'static [&'static dyn Family]);
 // === impl FamilyFiles ===
 
 impl<'a> FamilyFiles<'a> {
-    /// Those of a verified bundle.
+    /// The files of a verified bundle.
     pub(crate) fn of_bundle(family: &dyn Family, dir: &'a VerifiedDir) -> Self {
         Self {
             names: family.files(),
@@ -118,7 +118,7 @@ impl<'a> FamilyFiles<'a> {
         }
     }
 
-    /// The files of a member, which has those of its own family under other names.
+    /// The files of a member, which has the files of its family under other names.
     pub(super) fn of_member(&self, family: &dyn Family, renamed: Renamed) -> Self {
         Self {
             names: family.files(),
@@ -151,7 +151,7 @@ impl<'a> FamilyFiles<'a> {
     }
 }
 
-/// The name in a bundle of a file of a member.
+/// The name of a member's file in a bundle.
 pub(super) fn rename(renamed: Renamed, file: &str) -> Option<&'static str> {
     let mut known = renamed.iter();
     known.find(|(name, _)| *name == file).map(|(_, name)| *name)
@@ -160,13 +160,13 @@ pub(super) fn rename(renamed: Renamed, file: &str) -> Option<&'static str> {
 // === impl FamilyError ===
 
 impl FamilyError {
-    /// The content of `file` is not valid, and why: an error or a text.
+    /// The content of `file` is not valid because of `source`, an error or a message.
     pub fn invalid(file: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let source = source.into();
         Self::Invalid { file, source }
     }
 
-    /// The same of a member's files, which have other names in the bundle.
+    /// The same error for the files of a member, which have other names in the bundle.
     pub(super) fn of_member(self, renamed: Renamed) -> Self {
         match self {
             Self::Parse { file, source } => Self::Parse {
@@ -177,12 +177,12 @@ impl FamilyError {
                 file: rename(renamed, file).unwrap_or(file),
                 source,
             },
-            // They have the names of the bundle.
+            // These already have the names of the bundle.
             error @ (Self::Files(_) | Self::Foreign(_)) => error,
         }
     }
 
-    /// The file that is at fault, where one is.
+    /// The file with the error, if it is about a file.
     pub fn file(&self) -> Option<&str> {
         match self {
             Self::Files(error) => error.file(),
@@ -194,12 +194,12 @@ impl FamilyError {
 // === impl Families ===
 
 impl Families {
-    /// A registry of these families. Their names differ.
+    /// A registry of these families, which have distinct names.
     pub const fn new(families: &'static [&'static dyn Family]) -> Self {
         Self(families)
     }
 
-    /// The one that has this name.
+    /// The family with this name.
     pub fn find(self, name: &str) -> Option<&'static dyn Family> {
         self.0.iter().copied().find(|family| family.name() == name)
     }

@@ -1,8 +1,8 @@
-//! The weighted vote of calibrated models of other families: `ensemble.json`, and the files of each member under names of its own.
+//! The weighted vote of calibrated models of other families: `ensemble.json`, and the files of each member with a prefix.
 //!
-//! A member's file `model.json` is `member-1-model.json`, and so on. Every member is read for the same schema, so that all of them see the
-//! same row, which each encodes as its family does. Weights are whole numbers: the score is `(w1 p1 + w2 p2 + …) / (w1 + w2 + …)`, where
-//! `p` is the calibrated probability of a member, added in the order of the members in double precision.
+//! The file `model.json` of the first member is `member-1-model.json`, and so on. All members have the same schema and get the same row,
+//! which each encodes as its family does. Weights are integers. The score is `(w1 p1 + w2 p2 + …) / (w1 + w2 + …)`, where `p` is the
+//! calibrated probability of a member. The terms are added in the order of the members in double precision.
 
 use std::sync::Arc;
 
@@ -29,20 +29,20 @@ pub const ENSEMBLE: &str = "Ensemble";
 /// The name of the file with members and weights.
 pub const ENSEMBLE_FILE: &str = "ensemble.json";
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const ENSEMBLE_FORMAT: u32 = 1;
 
-/// The fewest and the most members.
+/// The minimum and maximum number of members.
 pub const MEMBERS: std::ops::RangeInclusive<usize> = 2..=8;
 
-/// The sum of all weights is not larger: products with a probability are exact to a few units in the last place.
+/// Maximum sum of all weights, so that products with a probability are exact to a few units in the last place.
 pub const MAX_TOTAL_WEIGHT: u32 = 1000;
 
-/// The families that a member may be of. An ensemble is none of them.
+/// The families of members. An ensemble cannot be a member.
 pub const MEMBER_FAMILIES: Families =
     Families::new(&[&LogisticRegression, &RandomForest, &Xgboost, &LightGbm]);
 
-/// Rows of which the scores of one member are held beside those of the vote.
+/// Number of rows that are scored by one member at a time.
 const BLOCK: usize = 1 << 12;
 
 /// The family.
@@ -71,7 +71,7 @@ pub struct EnsembleMember {
     pub family: String,
     /// Its share of the vote is this divided by the total weight.
     pub weight: u32,
-    /// What makes a probability of its score, if its scores are calibrated.
+    /// Its calibration, if its scores are calibrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
 }
@@ -80,7 +80,7 @@ pub struct EnsembleMember {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnsembleError {
-    /// A format or family other than those that the reader knows.
+    /// The format or family is not the one that the reader knows.
     #[error(
         "ensemble has format {format} and family {family:?}, this program reads format {ENSEMBLE_FORMAT} and {ENSEMBLE:?}"
     )]
@@ -96,15 +96,15 @@ pub enum EnsembleError {
     /// A member is an ensemble.
     #[error("member {0} is an ensemble; a member must be a single model")]
     Nested(usize),
-    /// A member of a family that is not known.
-    #[error("member {member} has family {family:?}, a member has one of {}", MEMBER_FAMILIES.names().join(", "))]
+    /// A member has an unknown family.
+    #[error("member {member} has family {family:?}, expected one of {}", MEMBER_FAMILIES.names().join(", "))]
     Family {
         /// Which.
         member: usize,
         /// The family in the file.
         family: String,
     },
-    /// A member that has no vote.
+    /// A member has no vote.
     #[error("member {0} has weight 0, a member must have at least 1")]
     Weight(usize),
     /// The weights do not add up to the total.
@@ -128,7 +128,7 @@ pub enum EnsembleError {
     },
 }
 
-/// The vote of scorers.
+/// A scorer that combines other scorers.
 #[derive(Clone, Debug)]
 pub struct EnsembleScorer {
     members: Vec<Voter>,
@@ -142,7 +142,7 @@ struct Voter {
     weight: f64,
 }
 
-/// The names of a member's files: that of its family, then that in the bundle.
+/// The names of a member's files: the name of its family, then the name in the bundle.
 macro_rules! name_members {
     ($($number:literal)*) => {
         [$([
@@ -167,7 +167,7 @@ const FILES: [&str; 1 + 4 * *MEMBERS.end()] = {
     names
 };
 
-/// The name in a bundle of a file of the member of this index, from 0; `None` of a file that no member has.
+/// The name in a bundle of a file of the member with this index, from 0. `None` if no member has such a file.
 pub fn member_file(member: usize, file: &str) -> Option<&'static str> {
     rename(MEMBER_FILES.get(member)?, file)
 }
@@ -215,7 +215,7 @@ impl EnsembleFile {
         }
     }
 
-    /// Checks everything that does not depend on the files of the members; returns the family of each.
+    /// Checks everything that does not depend on the files of the members. Returns the family of each.
     pub fn check(&self) -> Result<Vec<&'static dyn Family>, EnsembleError> {
         if self.format != ENSEMBLE_FORMAT || self.family != ENSEMBLE {
             return Err(EnsembleError::Format {
@@ -271,7 +271,7 @@ impl EnsembleMember {
 // === impl EnsembleScorer ===
 
 impl EnsembleScorer {
-    /// The vote of these scorers, one a member of a file that was checked.
+    /// The vote of these scorers, one for each member of a checked file.
     fn new(file: &EnsembleFile, scorers: Vec<Arc<dyn Scorer>>) -> Self {
         let members = file.members.iter().zip(scorers).map(|(member, scorer)| Voter {
             scorer,
@@ -476,7 +476,7 @@ mod tests {
             ),
             (
                 |file| file.members[1].family = "Onnx".into(),
-                "member 2 has family \"Onnx\", a member has one of LogisticRegression, RandomForest, XGBoost, LightGBM",
+                "member 2 has family \"Onnx\", expected one of LogisticRegression, RandomForest, XGBoost, LightGBM",
             ),
             (
                 |file| file.members[0].weight = 0,
@@ -514,7 +514,7 @@ mod tests {
             files.iter_mut().find(|(name, _)| *name == to).unwrap().1 = bytes;
             load(&schema, &files).unwrap_err()
         };
-        // Each is a good file, of the other member.
+        // Each is a valid file of the other member.
         let error = refuse("member-1-model.json", "member-2-model.json");
         assert_eq!(error.to_string(), "member-2-model.json is not valid");
         assert_eq!(

@@ -1,8 +1,8 @@
-//! A random forest that XGBoost grew: `model.json` and `xgboost.json`.
+//! A random forest that was trained by XGBoost: `model.json` and `xgboost.json`.
 //!
-//! The trees are those of one round with `num_parallel_tree`, `reg:squarederror`, `base_score` 0, `lambda` 0 and `eta` 1:
-//! the library has divided each leaf by the number of trees, so that their sum is the mean. The score is this sum, in
-//! single precision and in the order of the trees, limited to 0 and 1, which rounding may miss.
+//! The trees are those of one round with `num_parallel_tree`, `reg:squarederror`, `base_score` 0, `lambda` 0 and `eta` 1.
+//! XGBoost divides each leaf by the number of trees, so the sum of the leaves is their mean. The score is this sum, in single
+//! precision and in the order of the trees, clamped to 0 and 1 because of rounding.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::schema::FeatureSchema;
 /// The family's name in the API and in `model.json`.
 pub const RANDOM_FOREST: &str = "RandomForest";
 
-/// The library's own file.
+/// The file of the library.
 pub const BOOSTER_FILE: &str = "xgboost.json";
 
 /// The family.
@@ -48,7 +48,7 @@ impl Family for RandomForest {
 }
 
 impl RandomForest {
-    /// A scorer of a model for `schema`, checked as one that is read from a bundle.
+    /// A scorer of a model for `schema`, with the same checks as one from a bundle.
     pub fn scorer(
         schema: &FeatureSchema,
         file: &TreeFile,

@@ -1,17 +1,17 @@
-//! Gradient boosting by LightGBM: `model.json` and `lightgbm.txt`, the text that LightGBM itself writes and reads.
+//! Gradient boosting by LightGBM: `model.json` and `lightgbm.txt`, the text format of LightGBM.
 //!
-//! The score is 1 / (1 + exp(-sigmoid * raw)) in double precision. The raw score has the bits of the library; the
-//! exponential is that of `libm`, so that it has the same bits on any machine.
+//! The score is 1 / (1 + exp(-sigmoid * raw)) in double precision. The raw score has the same bits as in the library. The
+//! exponential is that of `libm`, so it has the same bits on any machine.
 //!
 //! ```python
 //! lightgbm.Booster(model_file="lightgbm.txt").predict(X)
 //! ```
 //!
 //! `X` has the features in the order of `model.json`, numbers in single precision, categories as their indices in
-//! `schema.json`, and NaN for what is missing.
+//! `schema.json`, and NaN for missing values.
 //!
-//! A bundle has the text up to `end of trees` alone ([`strip_lightgbm`](super::tree::strip_lightgbm)), which LightGBM reads:
-//! what follows in its own files is for people, and depends on the number of threads.
+//! A bundle has the text only up to `end of trees` ([`strip_lightgbm`](super::tree::strip_lightgbm)), which LightGBM can
+//! read. The rest of LightGBM's files is for readers and depends on the number of threads.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::schema::FeatureSchema;
 /// The family's name in the API and in `model.json`.
 pub const LIGHTGBM: &str = "LightGBM";
 
-/// The library's own file.
+/// The file of the library.
 pub const TEXT_FILE: &str = "lightgbm.txt";
 
 /// The family.
@@ -57,7 +57,7 @@ impl Family for LightGbm {
 }
 
 impl LightGbm {
-    /// A scorer of a model for `schema`, checked as one that is read from a bundle.
+    /// A scorer of a model for `schema`, with the same checks as one from a bundle.
     pub fn scorer(
         schema: &FeatureSchema,
         file: &TreeFile,
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn the_family_does_what_is_asked_of_every_one() {
         let (schema, bytes) = fixture::read("lightgbm-dart.txt");
-        // The text that follows the trees is not read: a cut of it is not noticed.
+        // The text after the trees is not read, so truncation is not noticed there.
         let bytes = strip_lightgbm(&bytes).to_vec();
         let model = TreeModel::from_lightgbm(&bytes, &schema).unwrap();
         let file = TreeFile::new(LIGHTGBM, &schema, &model);
@@ -101,9 +101,9 @@ mod tests {
         let error = load.unwrap_err();
         assert_eq!(error.file(), Some(MODEL_FILE));
         let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(cause, "model has 8 trees, 9 are there");
+        assert_eq!(cause, "model has 8 trees, found 9");
         file.features.swap(0, 1);
         let error = LightGbm::scorer(&schema, &file, model).unwrap_err();
-        assert!(error.to_string().contains("the schema makes"), "{error}");
+        assert!(error.to_string().contains("the schema gives"), "{error}");
     }
 }

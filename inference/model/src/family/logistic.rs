@@ -1,6 +1,6 @@
 //! Logistic regression on the columns of [`encode`](crate::encode): the content of `model.json`, and scoring.
 //!
-//! The numbers can be put into scikit-learn; `X` has the columns that `columns` names, made as `transforms.json` says:
+//! The numbers can be used in scikit-learn. `X` has the columns of `columns`, encoded with `transforms.json`:
 //!
 //! ```python
 //! m = json.load(open("model.json"))
@@ -23,13 +23,13 @@ use crate::{
     schema::{FeatureSchema, Row},
 };
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const MODEL_FORMAT: u32 = 1;
 
 /// The family's name in the API and in `model.json`.
 pub const LOGISTIC_REGRESSION: &str = "LogisticRegression";
 
-/// No coefficient may be larger: sums of terms stay finite then, and no score is NaN.
+/// Maximum size of a coefficient, so that sums are finite and no score is NaN.
 const MAX_COEFFICIENT: f64 = 1e100;
 
 /// The family.
@@ -44,17 +44,17 @@ pub struct LogisticModel {
     pub format: u32,
     /// [`LOGISTIC_REGRESSION`].
     pub family: String,
-    /// The two classes, `[0, 1]`: scores are of the second.
+    /// The two classes, `[0, 1]`. Scores are probabilities of the second.
     pub classes: [u8; 2],
     /// Names of the columns: `age`, `thal=7`.
     pub columns: Vec<String>,
-    /// One row of a coefficient a column (scikit-learn's shape).
+    /// One row with a coefficient for each column (the shape in scikit-learn).
     pub coef: [Vec<f64>; 1],
     /// The intercept.
     pub intercept: [f64; 1],
-    /// The kind of regularisation, `l2`; it does not act on the intercept.
+    /// The kind of regularisation, `l2`. It does not apply to the intercept.
     pub penalty: String,
-    /// Its inverse strength as scikit-learn has it.
+    /// Its inverse strength, as in scikit-learn.
     pub c: f64,
 }
 
@@ -62,23 +62,23 @@ pub struct LogisticModel {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// What every model file states, or the transforms, do not fit.
+    /// The common fields of a model file or the transforms do not fit.
     #[error(transparent)]
     Head(#[from] HeadError),
-    /// Not one coefficient a column.
+    /// There is not one coefficient for each column.
     #[error("model has {found} coefficients for {expected} columns")]
     Count {
-        /// Coefficients.
+        /// Number of coefficients.
         found: usize,
-        /// Columns.
+        /// Number of columns.
         expected: usize,
     },
-    /// A coefficient that is not finite or beyond all measure.
+    /// A coefficient is not finite or is too large.
     #[error("the coefficient of {0:?} is not finite or larger than 1e100")]
     Coefficient(String),
 }
 
-/// Everything between a row and its probability.
+/// The encoder and the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogisticScorer {
     encoder: Encoder,
@@ -110,7 +110,7 @@ impl Family for LogisticRegression {
 // === impl LogisticModel ===
 
 impl LogisticModel {
-    /// A model of these numbers for the columns of `schema`.
+    /// A model with these numbers for the columns of `schema`.
     pub fn new(schema: &FeatureSchema, coef: Vec<f64>, intercept: f64, c: f64) -> Self {
         Self {
             format: MODEL_FORMAT,
@@ -128,7 +128,7 @@ impl LogisticModel {
 // === impl ModelError ===
 
 impl ModelError {
-    /// The file that is at fault.
+    /// The file with the error.
     fn file(&self) -> &'static str {
         match self {
             Self::Head(error) => error.file(),
@@ -140,7 +140,7 @@ impl ModelError {
 // === impl LogisticScorer ===
 
 impl LogisticScorer {
-    /// Checks that the three fit each other.
+    /// Checks that the three match.
     pub fn new(
         schema: &FeatureSchema,
         transforms: &Transforms,
@@ -179,7 +179,7 @@ impl LogisticScorer {
 impl Scorer for LogisticScorer {
     fn score(&self, row: &Row) -> f64 {
         let mut z = self.intercept;
-        // Columns are added in ascending order, each product rounded before it is added: one result on any machine.
+        // Columns are added in ascending order, each product rounded first, so the result is the same on any machine.
         self.encoder.visit(row, |column, value| {
             if let Some(coefficient) = self.coef.get(column) {
                 z += coefficient * value;

@@ -1,8 +1,7 @@
-//! Families of models. Each is one file here, and one in the trainer.
+//! Families of models. Each has one file here and one in the trainer.
 //!
-//! A family names its files of a bundle and reads a [`Scorer`] from them. How rows become what it computes with is its
-//! own matter: [`encode`](crate::encode) and [`columns`] are there for families that compute with columns, [`tree`] for those of
-//! trees.
+//! A family names its files in a bundle and reads a [`Scorer`] from them. It encodes rows itself:
+//! [`encode`](crate::encode) and [`columns`] are for families that compute with columns, [`tree`] for families of trees.
 
 pub mod columns;
 #[cfg(any(test, feature = "conformance"))]

@@ -1,11 +1,11 @@
-//! Cases of trees: rows with the scores that the library of a model gave them, as tests keep them beside the model.
+//! Test cases of trees: rows with the scores of the library, in a file next to the model.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
 /// The rows of a case as a CSV file: the features, categories as their codes, then the columns `expected` (a probability) and
-/// `expected_raw`. None where the case is not one.
+/// `expected_raw`. `None` if this is not a valid case.
 pub fn to_csv(case: &Value) -> Option<String> {
     let features = case["schema"]["features"].as_array()?.iter();
     let names: Vec<&str> = features
@@ -32,7 +32,7 @@ fn cell_as_text(cell: &Value) -> Option<String> {
     }
 }
 
-/// A number as its library wrote it: 16 digits of double precision, or 8 of single precision.
+/// A number in the form of its library: 16 digits in double precision, or 8 in single precision.
 fn number_as_text(bits: &str) -> Option<String> {
     let number = u64::from_str_radix(bits, 16).ok()?;
     match bits.len() {

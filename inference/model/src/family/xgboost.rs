@@ -1,13 +1,13 @@
-//! Gradient boosting by XGBoost: `model.json` and `xgboost.json`, the JSON that XGBoost itself writes and reads.
+//! Gradient boosting by XGBoost: `model.json` and `xgboost.json`, the JSON format of XGBoost.
 //!
-//! The score is the logistic function of the margin in single precision, by the same steps as in the library.
+//! The score is the logistic function of the margin in single precision, with the same steps as in the library.
 //!
 //! ```python
 //! xgboost.Booster(model_file="xgboost.json").inplace_predict(X)
 //! ```
 //!
 //! `X` has the features in the order of `model.json`, numbers in single precision, categories as their indices in
-//! `schema.json`, and NaN for what is missing.
+//! `schema.json`, and NaN for missing values.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::schema::FeatureSchema;
 /// The family's name in the API and in `model.json`.
 pub const XGBOOST: &str = "XGBoost";
 
-/// The library's own file.
+/// The file of the library.
 pub const BOOSTER_FILE: &str = "xgboost.json";
 
 /// The family.
@@ -53,7 +53,7 @@ impl Family for Xgboost {
 }
 
 impl Xgboost {
-    /// A scorer of a model for `schema`, checked as one that is read from a bundle.
+    /// A scorer of a model for `schema`, with the same checks as one from a bundle.
     pub fn scorer(
         schema: &FeatureSchema,
         file: &TreeFile,
@@ -95,7 +95,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("objective: it is not of the family XGBoost"),
+                .starts_with("objective: it does not belong to the family XGBoost"),
             "{error}"
         );
     }

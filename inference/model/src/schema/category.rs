@@ -1,10 +1,10 @@
-//! The one spelling of a category.
+//! The canonical form of a category.
 
 use std::borrow::Cow;
 
-/// The one spelling of a category: without surrounding blanks, and a decimal number as digits without zeros at its end.
+/// The canonical form of a category: without surrounding white space, and a decimal number as digits without trailing zeros.
 ///
-/// `1`, `1.0`, `+1` and ` 1.00` are `1`; `-0.0` is `0`; `2.50` is `2.5`; `.5` is `0.5`; `1e+05` is `100000`. Zeros in front stay
+/// `1`, `1.0`, `+1` and ` 1.00` are `1`; `-0.0` is `0`; `2.50` is `2.5`; `.5` is `0.5`; `1e+05` is `100000`. Leading zeros stay
 /// (`007` is a code, not 7), and so does an exponent without a sign: programs write `1e+03`, and `1e3` may be a code.
 pub fn canonical_category(text: &str) -> Cow<'_, str> {
     let text = text.trim();
@@ -70,7 +70,7 @@ fn is_digits(part: &str) -> bool {
 
 /// The canonical category of a finite number.
 pub(super) fn double_category(number: f64) -> Cow<'static, str> {
-    // Codes are small: no allocation for the commonest.
+    // Codes are usually small. The most common ones need no allocation.
     const SMALL: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
     if number.fract() == 0.0
         && (0.0..10.0).contains(&number)
@@ -78,11 +78,11 @@ pub(super) fn double_category(number: f64) -> Cow<'static, str> {
     {
         return Cow::Borrowed(text);
     }
-    // `{}` writes neither an exponent nor a trailing ".0".
+    // `{}` writes no exponent and no trailing ".0".
     Cow::Owned(number.to_string())
 }
 
-/// The same of 32 bits: the shortest text of 0.1 in 32 bits is `0.1`, that of the equal double is `0.10000000149011612`.
+/// The same for 32 bits: the shortest text of 0.1 as an `f32` is `0.1`, but `0.10000000149011612` as a double.
 pub(super) fn single_category(number: f32) -> Cow<'static, str> {
     if number.fract() == 0.0 {
         double_category(f64::from(number))
@@ -91,14 +91,14 @@ pub(super) fn single_category(number: f32) -> Cow<'static, str> {
     }
 }
 
-/// The category that a boolean stands for, where the categories are two-valued.
+/// The category of a boolean, if the categories are boolean values.
 pub(super) fn bool_category(categories: &[String], value: bool) -> Option<&str> {
     let word = if value { "true" } else { "false" };
     if let Some(known) = truth_category(categories, word) {
         return Some(known);
     }
     if categories.iter().any(|category| is_truth(category)) {
-        // Training may have seen only one of the two: the other is an unknown category then, not a wrong type.
+        // If the training data has only one of the two, the other is an unknown category, not a wrong type.
         return Some(word);
     }
     let letter = if value { "t" } else { "f" };
@@ -114,14 +114,14 @@ pub(super) fn bool_category(categories: &[String], value: bool) -> Option<&str> 
     digits.then_some(if value { "1" } else { "0" })
 }
 
-/// The category that is `true` or `false` as the word is, in any case.
+/// The category that equals a word `true` or `false`, ignoring case.
 pub fn truth_category<'a>(categories: &'a [String], word: &str) -> Option<&'a str> {
     is_truth(word)
         .then(|| find_ignoring_case(categories, word))
         .flatten()
 }
 
-/// Whether a word is `true` or `false`, in any case: servers read all spellings of each as one category.
+/// Whether a word is `true` or `false`, ignoring case. Servers read all spellings of each as one category.
 pub fn is_truth(word: &str) -> bool {
     word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false")
 }

@@ -1,4 +1,4 @@
-//! One value of a row, and what it is for a feature: the same for a file, a JSON object and a tensor.
+//! One value of a row, and its meaning for a feature: the same for files, JSON objects and tensors.
 
 use std::borrow::Cow;
 
@@ -8,37 +8,37 @@ use crate::schema::category::{
     bool_category, canonical_category, double_category, single_category, truth_category,
 };
 
-/// One value as a table or tensor gives it. Numbers keep their own type: a code of 64 bits has no exact double, and 0.1 in 32 bits is
-/// another double than 0.1.
+/// One value of a table or tensor. Numbers keep their type: a 64-bit code may have no exact double, and 0.1 as a 32-bit float is a
+/// different double than 0.1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
     /// No value.
     Missing,
-    /// A number of 64 bits; NaN is missing.
+    /// A 64-bit number. NaN is missing.
     Number(f64),
-    /// A number of 32 bits; NaN is missing.
+    /// A 32-bit number. NaN is missing.
     Single(f32),
     /// An integer.
     Integer(i64),
-    /// An integer without a sign.
+    /// An unsigned integer.
     Unsigned(u64),
-    /// A word. It is a wrong type for a numeric feature: readers of text files parse numbers first.
+    /// A string. It is a wrong type for a numeric feature, because readers of text files parse numbers first.
     Text(&'a str),
     /// True or false.
     Bool(bool),
 }
 
-/// Texts that mean "missing", as a training declares them. The empty text always does.
+/// Texts that a training declares as missing values. The empty text is always one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Vec<String>", into = "Vec<String>")]
 pub struct Missing {
     texts: Vec<String>,
-    /// Those of the texts that are numbers: `-999` also means `-999.0`.
+    /// The texts that are numbers: `-999` also means `-999.0`.
     numbers: Vec<f64>,
 }
 
-/// The finite number in a text: digits with sign, point and exponent, and nothing else (no `inf`, no `NaN`). The sign may be a real
-/// minus (U+2212).
+/// The finite number in a text: digits with sign, point and exponent, and nothing else (no `inf`, no `NaN`). The sign may also be the
+/// minus sign U+2212.
 pub fn number(text: &str) -> Option<f64> {
     let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
     if text.bytes().all(plain) {
@@ -49,18 +49,18 @@ pub fn number(text: &str) -> Option<f64> {
         .and_then(|text| number(&text))
 }
 
-/// The sign that typesetters write.
+/// The typographic minus sign.
 const MINUS: char = '\u{2212}';
 
 // === impl Cell ===
 
 impl<'a> Cell<'a> {
-    /// The value of a text that may be a number, as a file has it: for a numeric feature its number where it has one.
+    /// The value of a text in a file for a numeric feature: its number, if it is one.
     pub fn of_numeric_text(text: &'a str) -> Self {
         number(text).map_or(Self::Text(text), Self::Number)
     }
 
-    /// The cell, or nothing where it means "missing".
+    /// The cell, or `Missing` if it means a missing value.
     pub(super) fn present(self, missing: &Missing) -> Self {
         let absent = match self {
             Self::Missing => true,
@@ -75,7 +75,7 @@ impl<'a> Cell<'a> {
         if absent { Self::Missing } else { self }
     }
 
-    /// The number that it is, as a double.
+    /// Its number as a double.
     pub(super) fn as_number(self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(number),
@@ -86,7 +86,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The category that it names, canonical; `None` where it can be none of these.
+    /// Its canonical category. `None` if it cannot be one of these.
     pub(super) fn category(self, categories: &'a [String]) -> Option<Cow<'a, str>> {
         Some(match self {
             Self::Missing => return None,
@@ -101,7 +101,7 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// The category of a text. Where the categories do not have it: a number with a real minus, and `True` for `true`.
+/// The category of a text. If the categories do not have it, a typographic minus and `True` for `true` are also tried.
 fn text_category<'a>(categories: &'a [String], text: &'a str) -> Cow<'a, str> {
     let word = canonical_category(text);
     let written = text.trim();
@@ -123,7 +123,7 @@ fn text_category<'a>(categories: &'a [String], text: &'a str) -> Cow<'a, str> {
 // === impl Missing ===
 
 impl Missing {
-    /// These texts, without surrounding blanks.
+    /// These texts, without surrounding white space.
     pub fn new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
         let mut missing = Self::default();
         for text in texts {
@@ -136,7 +136,7 @@ impl Missing {
         missing
     }
 
-    /// Whether only the empty text means "missing".
+    /// Whether only the empty text is a missing value.
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
@@ -154,7 +154,7 @@ impl Missing {
         self.numbers.contains(&number)
     }
 
-    /// Whether a number of single precision is one of these in that precision: -99.9 is no double that a 32-bit float can be.
+    /// Whether a single-precision number is one of these in single precision, because -99.9 as a double is not a 32-bit float.
     pub fn has_single(&self, number: f32) -> bool {
         self.numbers.iter().any(|known| *known as f32 == number)
     }

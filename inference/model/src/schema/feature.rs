@@ -10,18 +10,18 @@ use crate::schema::{
     cell::Missing,
 };
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const SCHEMA_FORMAT: u32 = 1;
 
-/// The features of a model, in the order in which it takes them. The content of `schema.json`.
+/// The features of a model, in order. The content of `schema.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FeatureSchema {
     /// [`SCHEMA_FORMAT`].
     pub format: u32,
-    /// The features; names are unique.
+    /// The features. Names are unique.
     pub features: Vec<Feature>,
-    /// What means "missing" in a row, beside the empty text. Absent in bundles of releases without the field.
+    /// Texts that mean a missing value, in addition to the empty text. Absent in bundles of releases without this field.
     #[serde(default, skip_serializing_if = "Missing::is_empty")]
     pub missing: Missing,
 }
@@ -34,30 +34,30 @@ pub struct Feature {
     pub name: String,
     /// Whether a row without it is refused.
     pub required: bool,
-    /// What it holds.
+    /// Its kind.
     #[serde(flatten)]
     pub kind: FeatureKind,
 }
 
-/// What a feature holds.
+/// The kind of a feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all_fields = "camelCase")]
 pub enum FeatureKind {
     /// Numbers, read as `f32`.
     Numeric {
-        /// Least value that training saw, or that the spec declares.
+        /// Minimum of the training data, or as declared in the spec.
         min: Option<f64>,
-        /// Greatest value, likewise.
+        /// Maximum, likewise.
         max: Option<f64>,
     },
-    /// One of a set of words.
+    /// One of a set of categories.
     Categorical {
-        /// The words in [canonical](canonical_category) form; their order is that of the model's columns.
+        /// The categories in [canonical](canonical_category) form, in the order of the model's columns.
         categories: Vec<String>,
     },
 }
 
-/// What is wrong with a schema itself.
+/// Why a schema is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
@@ -67,18 +67,18 @@ pub enum SchemaError {
     /// It has no features.
     #[error("schema has no features")]
     Empty,
-    /// Two features of one name, or one without a name.
+    /// Two features have the same name, or one has none.
     #[error("feature name {0:?} is empty or there twice")]
     Name(String),
-    /// A range whose ends are not finite or not in order.
+    /// The ends of a range are not finite or not in order.
     #[error("feature {0:?} has a range that is not finite or not in order")]
     Range(String),
-    /// Categories that are not canonical or there twice.
+    /// A category is not canonical or is there twice.
     #[error("feature {0:?} has category {1:?} twice or not in its canonical form")]
     Category(String, String),
 }
 
-/// The one spelling of a name: Unicode's composed form (NFC). "é" may be one character or two, and looks alike.
+/// The canonical form of a name: Unicode's composed form (NFC). "é" may be one or two characters, which look the same.
 pub fn normalize_name(name: &str) -> Cow<'_, str> {
     if is_nfc(name) {
         Cow::Borrowed(name)
@@ -90,7 +90,7 @@ pub fn normalize_name(name: &str) -> Cow<'_, str> {
 // === impl FeatureSchema ===
 
 impl FeatureSchema {
-    /// A checked schema of these features.
+    /// A checked schema with these features.
     pub fn new(features: Vec<Feature>) -> Result<Self, SchemaError> {
         let schema = Self {
             format: SCHEMA_FORMAT,
@@ -101,7 +101,7 @@ impl FeatureSchema {
         Ok(schema)
     }
 
-    /// Checks what serde cannot. Call it on everything that was read.
+    /// Checks what serde cannot check. Call it on everything that was read.
     pub fn check(&self) -> Result<(), SchemaError> {
         if self.format != SCHEMA_FORMAT {
             return Err(SchemaError::Format(self.format));
@@ -134,7 +134,7 @@ impl FeatureSchema {
         Ok(())
     }
 
-    /// The place of the feature of this name, in any Unicode form of it.
+    /// The index of the feature with this name, in any Unicode form.
     pub fn position(&self, name: &str) -> Option<usize> {
         let place = |name: &str| self.features.iter().position(|feature| feature.name == name);
         place(name).or_else(|| {
@@ -156,7 +156,7 @@ impl FeatureSchema {
 // === impl Feature ===
 
 impl Feature {
-    /// A numeric feature without known range that may be missing.
+    /// A numeric feature without a known range that may be missing.
     pub fn numeric(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -165,7 +165,7 @@ impl Feature {
         }
     }
 
-    /// A categorical feature that may be missing; the words are made canonical.
+    /// A categorical feature that may be missing. The categories are made canonical.
     pub fn categorical(name: &str, categories: &[&str]) -> Self {
         let categories = categories
             .iter()

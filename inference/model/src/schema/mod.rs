@@ -1,21 +1,21 @@
-//! Which features a model takes, and how a row of them is read.
+//! The features of a model, and how rows are read.
 //!
 //! ```text
-//! {"age": 63, "sex": 1, …}  ──read_json──►  Row + warnings   or every error of the row at once
+//! {"age": 63, "sex": 1, …}  ──read_json──►  Row + warnings   or all errors of the row
 //! [Cell::Number(63.0), …]   ──read_cells─►
 //! ```
 //!
-//! | what comes | what happens |
+//! | value | result |
 //! |---|---|
-//! | `null`, an absent name, an empty text, NaN, what [`Missing`] has | missing: imputed, unless the feature is `required`, then an error |
-//! | a number outside the range | scored as it is, with a warning |
-//! | a category that training never saw | scored with all its indicators 0, with a warning |
-//! | a wrong type, an unknown name, infinity, a number beyond `f32` | an error |
+//! | `null`, an absent name, an empty text, NaN, a text of [`Missing`] | missing: imputed; an error if the feature is `required` |
+//! | a number outside the range | scored unchanged, with a warning |
+//! | a category that is not in the training data | scored with all its indicators 0, with a warning |
+//! | a wrong type, an unknown name, infinity, a number outside the range of `f32` | an error |
 //!
-//! A boolean is a wrong type, but for a categorical feature whose categories are `true`/`false` or `t`/`f` (in any case) or
-//! whose every category is `0` or `1`: there it is one of these words in another spelling.
+//! A boolean is a wrong type, except for a categorical feature with the categories `true`/`false` or `t`/`f` (ignoring case)
+//! or only `0` and `1`. There it is another spelling of one of these.
 //!
-//! A number is a category by its shortest decimal in its own type: see [`Cell`].
+//! As a category, a number is its shortest decimal in its own type: see [`Cell`].
 
 mod category;
 mod cell;

@@ -1,37 +1,37 @@
-//! What is wrong with a row, in sentences that are bounded in length whatever was sent.
+//! Warnings and errors of rows, as sentences of bounded length for any input.
 
 use std::fmt;
 
 use crate::schema::feature::{FeatureKind, FeatureSchema};
 
-/// Names and texts from outside are quoted up to this many characters.
+/// Maximum number of characters of quoted names and texts from outside.
 pub(super) const MAX_QUOTED: usize = 80;
 
-/// A message lists at most this many names or categories, each cut to [`MAX_LISTED_CHARS`], and counts the rest.
+/// A message lists at most this many names or categories, each truncated to [`MAX_LISTED_CHARS`], and counts the rest.
 const MAX_LISTED: usize = 20;
 
-/// Characters of a name or category in a list.
+/// Maximum number of characters of a name or category in a list.
 const MAX_LISTED_CHARS: usize = 32;
 
-/// What a caller should know about a row that was scored all the same.
+/// A warning about a row that was scored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Warning {
-    /// A number outside what training saw.
+    /// A number outside the range of the training data.
     OutOfRange {
         /// The feature's name.
         feature: String,
         /// The number.
         value: f32,
-        /// The least one known.
+        /// The minimum, if known.
         min: Option<f64>,
-        /// The greatest one known.
+        /// The maximum, if known.
         max: Option<f64>,
     },
-    /// A category that training never saw.
+    /// A category that is not in the training data.
     UnknownCategory {
         /// The feature's name.
         feature: String,
-        /// The category, canonical, cut to 80 characters.
+        /// The canonical category, truncated to 80 characters.
         value: String,
     },
 }
@@ -40,20 +40,20 @@ pub enum Warning {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
-    /// The row names what the model does not take.
+    /// The row has a name that is not a feature.
     #[error("unknown feature {}", Quoted(name))]
     UnknownFeature {
-        /// The name, cut to 200 characters.
+        /// The name, truncated to 200 characters.
         name: String,
     },
-    /// A value of another type.
+    /// A value has a wrong type.
     #[error("{} must be {expected}, found {found}", Quoted(feature))]
     WrongType {
         /// The feature's name.
         feature: String,
-        /// What was there, such as `the text "old"`.
+        /// What was found, such as `the text "old"`.
         found: String,
-        /// What belongs there, such as `a number`.
+        /// What was expected, such as `a number`.
         expected: &'static str,
     },
     /// An infinite number, or one that a 32-bit float cannot hold.
@@ -73,28 +73,28 @@ pub enum RowError {
         /// The feature's name.
         feature: String,
     },
-    /// A row of cells of another length than the schema.
+    /// A row does not have one cell for each feature.
     #[error("the row has {found} values, the model takes {expected}")]
     Count {
-        /// Cells that were given.
+        /// Number of cells.
         found: usize,
-        /// Features of the schema.
+        /// Number of features.
         expected: usize,
     },
 }
 
-/// A text from outside in quotes, escaped and cut.
+/// A text from outside in quotes, escaped and truncated.
 pub(super) struct Quoted<'a>(pub(super) &'a str);
 
 // === impl FeatureSchema ===
 
 impl FeatureSchema {
-    /// The first names, each cut, and how many more there are.
+    /// The first names, truncated, and the number of further ones.
     pub fn list_names(&self) -> String {
         listed(self.features.iter().map(|feature| feature.name.as_str()))
     }
 
-    /// A warning in one sentence, with the categories that the feature has. Bounded in length, whatever was sent.
+    /// A warning as one sentence, with the categories of the feature. Its length is bounded for any input.
     pub fn describe_warning(&self, warning: &Warning) -> String {
         let kind = self
             .features
@@ -110,7 +110,7 @@ impl FeatureSchema {
         }
     }
 
-    /// An error in one sentence, with the names that the model takes. Bounded in length, whatever was sent.
+    /// An error as one sentence, with the names of the features. Its length is bounded for any input.
     pub fn describe_error(&self, error: &RowError) -> String {
         match error {
             RowError::UnknownFeature { .. } => format!("{error}; expected one of {}", self.list_names()),
@@ -122,7 +122,7 @@ impl FeatureSchema {
 // === impl Warning ===
 
 impl Warning {
-    /// The feature that is meant.
+    /// The feature.
     pub fn feature(&self) -> &str {
         match self {
             Self::OutOfRange { feature, .. } | Self::UnknownCategory { feature, .. } => feature,
@@ -165,7 +165,7 @@ impl fmt::Display for Warning {
 // === impl RowError ===
 
 impl RowError {
-    /// The feature that is meant, or the unknown name; `None` where the whole row is.
+    /// The feature or the unknown name. `None` if the error is about the whole row.
     pub fn feature(&self) -> Option<&str> {
         match self {
             Self::UnknownFeature { name: feature, .. }
@@ -188,7 +188,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// The first names or categories of a list, each cut, and how many more there are.
+/// The first names or categories of a list, truncated, and the number of further ones.
 fn listed<'a>(mut names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let mut list = String::new();
     for name in names.by_ref().take(MAX_LISTED) {

@@ -1,4 +1,4 @@
-//! Reads a row, with every warning and every error of it.
+//! Reads a row, with all of its warnings and errors.
 
 use serde_json::{Map, Value as Json};
 
@@ -10,10 +10,10 @@ use crate::schema::{
     row::{Row, Value},
 };
 
-/// A row with more errors than this is cut: the first ones say enough.
+/// Maximum number of reported errors of a row.
 const MAX_ERRORS: usize = 32;
 
-/// The value of a name, in any Unicode form of it.
+/// The value of a name in any Unicode form.
 fn find_value<'a>(object: &'a Map<String, Json>, name: &str) -> Option<&'a Json> {
     object.get(name).or_else(|| {
         if name.is_ascii() {
@@ -27,7 +27,7 @@ fn find_value<'a>(object: &'a Map<String, Json>, name: &str) -> Option<&'a Json>
     })
 }
 
-/// Reads the values of one row, keeping every warning and error.
+/// Reads the values of one row and collects all warnings and errors.
 struct Reader<'s> {
     missing: &'s Missing,
     values: Vec<Value>,
@@ -38,7 +38,7 @@ struct Reader<'s> {
 // === impl FeatureSchema ===
 
 impl FeatureSchema {
-    /// Reads a flat object of named features. On failure, every error of the row (the first 32).
+    /// Reads a flat object of named features. On failure it returns the first 32 errors of the row.
     pub fn read_json(&self, object: &Map<String, Json>) -> Result<(Row, Vec<Warning>), Vec<RowError>> {
         let mut reader = Reader::new(self);
         let mut present = 0;
@@ -65,7 +65,7 @@ impl FeatureSchema {
         reader.finish()
     }
 
-    /// Reads one cell a feature, in the schema's order. On failure, every error of the row (the first 32).
+    /// Reads one cell for each feature, in the order of the schema. On failure it returns the first 32 errors of the row.
     pub fn read_cells(&self, cells: &[Cell<'_>]) -> Result<(Row, Vec<Warning>), Vec<RowError>> {
         if cells.len() != self.features.len() {
             return Err(vec![RowError::Count {
@@ -80,8 +80,8 @@ impl FeatureSchema {
         reader.finish()
     }
 
-    /// The row as the flat object that [`Self::read_json`] reads back to it; a missing value is left out, an
-    /// unknown category too (its word is not in the row).
+    /// The row as a flat object that [`Self::read_json`] reads as the same row. Missing values are left out, and also unknown
+    /// categories, because their names are not in the row.
     pub fn write_json(&self, row: &Row) -> Map<String, Json> {
         let mut object = Map::new();
         for (feature, value) in self.features.iter().zip(&row.values) {
@@ -140,7 +140,7 @@ impl<'s> Reader<'s> {
                 (Some(integer), ..) => Cell::Integer(integer),
                 (None, Some(integer), _) => Cell::Unsigned(integer),
                 (None, None, Some(number)) => Cell::Number(number),
-                // No double holds it: only with serde_json's arbitrary precision.
+                // It does not fit into a double. This happens only with arbitrary precision of serde_json.
                 (None, None, None) => Cell::Number(f64::INFINITY),
             },
             Json::Array(_) => return self.wrong_type(feature, "an array".into()),
@@ -151,7 +151,7 @@ impl<'s> Reader<'s> {
 
     fn push(&mut self, feature: &Feature, cell: Cell<'_>) {
         let named = match &feature.kind {
-            // What another file calls missing may be a category of this one.
+            // A text that another file declares as missing may be a category here.
             FeatureKind::Categorical { categories } => find_category(categories, cell),
             FeatureKind::Numeric { .. } => None,
         };
@@ -179,7 +179,7 @@ impl<'s> Reader<'s> {
             };
             return self.wrong_type(feature, found);
         };
-        // As the trainer reads it: the nearest double, then the nearest float.
+        // As in the trainer: the nearest double, then the nearest float.
         let value = number as f32;
         if !value.is_finite() {
             return self.fail(RowError::TooLarge {
@@ -187,7 +187,7 @@ impl<'s> Reader<'s> {
                 value: number,
             });
         }
-        // The bounds are cast as the value is: 0.1 is not under a least value of 0.1.
+        // The bounds are cast like the value, so that 0.1 is not below a minimum of 0.1.
         let low = min.is_some_and(|min| value < min as f32);
         let high = max.is_some_and(|max| value > max as f32);
         if low || high {
@@ -202,7 +202,7 @@ impl<'s> Reader<'s> {
         self.values.push(Value::Number(value));
     }
 
-    /// A value that is none of the categories.
+    /// Adds a value that is not one of the categories.
     fn push_unknown(&mut self, feature: &Feature, categories: &[String], cell: Cell<'_>) {
         if let Some(number) = cell.as_number().filter(|number| !number.is_finite()) {
             return self.fail(RowError::TooLarge {

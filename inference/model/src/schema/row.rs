@@ -1,6 +1,6 @@
-//! One row, as a model takes it.
+//! One row in the form that a model scores.
 
-/// One value a feature, in the schema's order. Equal rows have equal bits.
+/// One value for each feature, in the order of the schema. Equal rows have equal bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     pub(super) values: Vec<Value>,
@@ -13,7 +13,7 @@ pub enum Value {
     Number(f32),
     /// Index of a category of a categorical feature.
     Category(u32),
-    /// A category that training never saw.
+    /// A category that is not in the training data.
     Unknown,
     /// No value.
     Missing,
@@ -22,9 +22,9 @@ pub enum Value {
 // === impl Row ===
 
 impl Row {
-    /// A row of values that are known to fit a schema, such as those of a snapshot.
+    /// A row with values that match a schema, such as those of a snapshot.
     ///
-    /// A number that is not finite becomes missing.
+    /// Numbers that are not finite become missing.
     pub fn new(mut values: Vec<Value>) -> Self {
         for value in &mut values {
             if matches!(value, Value::Number(number) if !number.is_finite()) {
@@ -34,7 +34,7 @@ impl Row {
         Self { values }
     }
 
-    /// The values in the schema's order.
+    /// The values in the order of the schema.
     pub fn values(&self) -> &[Value] {
         &self.values
     }

@@ -347,7 +347,7 @@ fn what_meant_missing_in_training_means_missing_in_a_row_too() {
         .read_json(json!({"age": "?"}).as_object().unwrap())
         .unwrap_err();
     assert!(matches!(errors[0], RowError::Required { .. }), "{errors:?}");
-    // Another word is still no number, and a text that is a number is not taken for one.
+    // Another string is still not a number, and a JSON string with a number is not accepted.
     for wrong in ["none", "40"] {
         let errors = schema
             .read_json(json!({"age": wrong}).as_object().unwrap())
@@ -373,7 +373,7 @@ fn a_schema_without_texts_for_missing_is_written_as_it_always_was() {
     let text = serde_json::to_string(&declared).unwrap();
     assert!(text.ends_with(r#","missing":["?","-9"]}"#), "{text}");
     assert_eq!(serde_json::from_str::<FeatureSchema>(&text).unwrap(), declared);
-    // A category of that name, as another file may have one, stays a category.
+    // A category with this name stays a category.
     declared.features[3] = Feature::categorical("thal", &["3", "?"]);
     let (row, _) = declared
         .read_json(json!({"age": 63, "thal": "?"}).as_object().unwrap())
@@ -415,7 +415,7 @@ fn truth_values_are_read_in_the_spelling_that_the_categories_have() {
         Some(Value::Category(1))
     );
     assert_eq!(read(&["true"], Cell::Bool(false)), Some(Value::Unknown));
-    // A sex of F and M is none, nor is a column that had F alone.
+    // F and M are not boolean values, and neither is a single F.
     for categories in [["F", "M"].as_slice(), &["F"], &["no", "yes"]] {
         assert_eq!(read(categories, Cell::Bool(true)), None, "{categories:?}");
     }

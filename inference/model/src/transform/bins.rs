@@ -15,7 +15,7 @@ pub struct Bins {
 }
 
 impl Bins {
-    /// The names of the intervals, with their bounds in single precision; `all` where there is one.
+    /// The names of the intervals, with their bounds in single precision. `all` if there is only one interval.
     fn labels(&self) -> Vec<String> {
         let edges: Vec<f32> = self.edges.iter().map(|edge| *edge as f32).collect();
         let (Some(first), Some(last)) = (edges.first(), edges.last()) else {

@@ -1,4 +1,4 @@
-//! A number for each category: what target and frequency encoding learn.
+//! A number for each category: the parameters of target and frequency encoding.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +9,11 @@ use crate::schema::{Feature, FeatureKind, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ByCategory {
-    /// For each category of the column that is read.
+    /// For each category of the input column.
     pub values: Vec<f64>,
     /// For a missing value.
     pub missing: f64,
-    /// For a category that training never saw.
+    /// For a category that is not in the training data.
     pub unknown: f64,
 }
 
@@ -27,7 +27,7 @@ impl Transform for ByCategory {
                 expected,
             });
         }
-        // A rate, or a share of rows.
+        // Each is a rate or a share of rows.
         let is_share = |value: &f64| (0.0..=1.0).contains(value);
         if !self.values.iter().all(is_share) {
             return Err(Misfit::Number("values"));

@@ -1,4 +1,4 @@
-//! Bounds that no value passes.
+//! Clips values to bounds.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +9,10 @@ use crate::schema::{Feature, FeatureKind, Value};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Clip {
-    /// The least value, if there is one.
+    /// The lower bound, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<f64>,
-    /// The greatest value, if there is one.
+    /// The upper bound, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
 }

@@ -1,17 +1,17 @@
-//! What every kind of transform has.
+//! The trait of all transforms.
 
 use std::fmt;
 
 use crate::schema::{Feature, FeatureKind, Value};
 
-/// A transform with what it learnt.
+/// A fitted transform.
 pub trait Transform: fmt::Debug {
-    /// The columns that it makes of columns of these kinds, the first one under its name. Checks every number and length, so that
-    /// [`Self::apply`] cannot fail.
+    /// The columns that it makes from columns of these kinds. The first one has the name of the transform. Checks every number and
+    /// length, so that [`Self::apply`] cannot fail.
     fn columns(&self, name: &str, inputs: &[&FeatureKind]) -> Result<Vec<Feature>, Misfit>;
 
-    /// Appends a value for each of [`Self::columns`]. A value of another kind is missing or unknown, an index out of range is unknown:
-    /// never a panic.
+    /// Appends a value for each of [`Self::columns`]. A value of another kind counts as missing or unknown, and an index out of range as
+    /// unknown. It never panics.
     fn apply(&self, inputs: &[Value], out: &mut Vec<Value>);
 }
 
@@ -19,42 +19,42 @@ pub trait Transform: fmt::Debug {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misfit {
-    /// It reads another number of columns.
-    #[error("it names {found} columns, and reads {expected}")]
+    /// It has a wrong number of columns.
+    #[error("it names {found} columns, but reads {expected}")]
     Inputs {
-        /// Columns that it names.
+        /// Number of columns that it names.
         found: usize,
-        /// Columns that its kind reads.
+        /// Number of columns that its kind reads.
         expected: usize,
     },
-    /// A column of categories.
-    #[error("it takes numbers, the column has categories")]
+    /// The column has categories.
+    #[error("it takes numbers, but the column has categories")]
     NotNumeric,
-    /// A column of numbers.
-    #[error("it takes categories, the column has numbers")]
+    /// The column has numbers.
+    #[error("it takes categories, but the column has numbers")]
     NotCategorical,
-    /// A number that is not finite, or out of its range.
+    /// A number is not finite, or is out of its range.
     #[error("{0} is not finite, or not in its range")]
     Number(&'static str),
-    /// Not one entry for each category.
+    /// There is not one entry for each category.
     #[error("{field} has {found} entries for {expected} categories")]
     Count {
         /// Its name in the file.
         field: &'static str,
-        /// Entries.
+        /// Number of entries.
         found: usize,
-        /// Categories of the column.
+        /// Number of categories of the column.
         expected: usize,
     },
-    /// A category that is not where the file says.
+    /// A category does not have the index that the file states.
     #[error("category {0:?} is not among those of the column, or not at its place")]
     Category(String),
-    /// Bounds between bins that are not ascending in single precision.
+    /// The bounds between bins are not ascending in single precision.
     #[error("edges are not ascending, or equal as 32-bit floats")]
     Edges,
 }
 
-/// The value of a number: missing if single precision does not hold it.
+/// The value of a number. It is missing if it does not fit into single precision.
 pub(super) fn rounded(number: f64) -> Value {
     let single = number as f32;
     if single.is_finite() {
@@ -77,13 +77,13 @@ pub(super) fn only_number(inputs: &[Value]) -> Option<f64> {
     inputs.first().copied().and_then(number)
 }
 
-/// The only input is a column of numbers.
+/// Checks that the only input is a column of numbers.
 pub(super) fn check_numeric(inputs: &[&FeatureKind]) -> Result<(), Misfit> {
     check_count(inputs, 1)?;
     check_numbers(inputs)
 }
 
-/// Both inputs are columns of numbers.
+/// Checks that both inputs are columns of numbers.
 pub(super) fn check_pair(inputs: &[&FeatureKind]) -> Result<(), Misfit> {
     check_count(inputs, 2)?;
     check_numbers(inputs)
@@ -98,7 +98,7 @@ pub(super) fn categories<'a>(inputs: &[&'a FeatureKind]) -> Result<&'a [String],
     }
 }
 
-/// There are so many inputs.
+/// Checks the number of inputs.
 pub(super) fn check_count(inputs: &[&FeatureKind], expected: usize) -> Result<(), Misfit> {
     if inputs.len() == expected {
         return Ok(());

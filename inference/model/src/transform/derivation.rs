@@ -1,4 +1,4 @@
-//! From the row of a request to the row that a family sees.
+//! Derives the row that a family sees from the row of a request.
 
 use std::sync::Arc;
 
@@ -11,47 +11,47 @@ use crate::{
     schema::{Feature, FeatureKind, FeatureSchema, Row, SchemaError, Value},
 };
 
-/// Rows that are derived at once for a scorer that takes many.
+/// Number of rows that are derived together for batch scoring.
 const BLOCK: usize = 64;
 
-/// More columns than these, features and made ones together, are refused.
+/// Maximum number of columns, including features and derived columns.
 const MAX_COLUMNS: usize = 8192;
 
-/// Transforms that fit their schema, ready to be applied.
+/// Transforms that match their schema, ready to be applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Derivation {
-    /// Columns of a row before the first transform.
+    /// Number of columns before the first transform.
     features: usize,
     steps: Vec<Step>,
-    /// The columns that are left, in order.
+    /// The remaining columns, in order.
     seen: Vec<usize>,
-    /// All columns, features and made ones.
+    /// Number of all columns, including features and derived columns.
     width: usize,
     schema: FeatureSchema,
 }
 
-/// A transform, and where the columns are that it reads.
+/// A transform, and the indices of the columns that it reads.
 #[derive(Clone, Debug, PartialEq)]
 struct Step {
     inputs: Vec<usize>,
     fitted: Fitted,
 }
 
-/// A model of derived rows that takes rows as requests have them. A score allocates the derived row, and nothing else.
+/// A scorer for rows of requests, over a model of derived rows. A score allocates only the derived row.
 #[derive(Clone, Debug)]
 pub struct DerivedScorer {
     derivation: Derivation,
     scorer: Arc<dyn Scorer>,
 }
 
-/// Why transforms do not fit their schema.
+/// Why transforms do not match their schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DerivationError {
     /// It has a format that this program does not know.
     #[error("transforms have format {0}, this program reads format {TRANSFORM_FORMAT}")]
     Format(u32),
-    /// A column that is not there.
+    /// A column does not exist.
     #[error(
         "transform {transform:?} reads {column:?}, which is neither a feature nor a column of an earlier transform, or was replaced"
     )]
@@ -61,15 +61,15 @@ pub enum DerivationError {
         /// The column.
         column: String,
     },
-    /// A column's name that is taken.
-    #[error("transform {transform:?} makes the column {column:?}, and there is one of this name")]
+    /// The name of a column is already used.
+    #[error("transform {transform:?} makes the column {column:?}, which already exists")]
     Name {
         /// The transform's name.
         transform: String,
         /// The column.
         column: String,
     },
-    /// A transform that does not fit the columns that it reads.
+    /// A transform does not fit the columns that it reads.
     #[error("transform {transform:?} does not fit: {reason}")]
     Misfit {
         /// The transform's name.
@@ -77,18 +77,18 @@ pub enum DerivationError {
         /// Why.
         reason: Misfit,
     },
-    /// Too many columns.
+    /// There are too many columns.
     #[error("transforms make {0} columns, at most {MAX_COLUMNS} are read")]
     TooMany(usize),
-    /// The columns that are left make no schema.
-    #[error("the columns that transforms leave make no schema: {0}")]
+    /// The remaining columns are not a valid schema.
+    #[error("the columns after the transforms are not a valid schema: {0}")]
     Schema(SchemaError),
 }
 
 // === impl Derivation ===
 
 impl Derivation {
-    /// Checks that transforms fit the schema of the features.
+    /// Checks that transforms match the schema of the features.
     pub fn new(schema: &FeatureSchema, file: &TransformFile) -> Result<Self, DerivationError> {
         if file.format != TRANSFORM_FORMAT {
             return Err(DerivationError::Format(file.format));
@@ -141,12 +141,12 @@ impl Derivation {
         })
     }
 
-    /// The columns that a family sees: the features that are left, then those that transforms made.
+    /// The columns that a family sees: the remaining features, then the derived columns.
     pub fn schema(&self) -> &FeatureSchema {
         &self.schema
     }
 
-    /// The row that a family sees. A row that is too short counts as missing at its end.
+    /// The row that a family sees. If a row is too short, the rest counts as missing.
     pub fn derive(&self, row: &Row) -> Row {
         let mut values = Vec::with_capacity(self.width);
         values.extend(row.values().iter().take(self.features));
@@ -160,7 +160,7 @@ impl Derivation {
         Row::new(self.seen.iter().map(|at| values[*at]).collect())
     }
 
-    /// The score of a row as a request has it, by a scorer of derived rows.
+    /// The score of a row of a request, by a scorer of derived rows.
     pub fn score(&self, scorer: &dyn Scorer, row: &Row) -> f64 {
         scorer.score(&self.derive(row))
     }
@@ -177,7 +177,7 @@ impl Derivation {
 // === impl DerivedScorer ===
 
 impl DerivedScorer {
-    /// A scorer of derived rows, for rows as requests have them.
+    /// A scorer for rows of requests, over a scorer of derived rows.
     pub fn new(derivation: Derivation, scorer: Arc<dyn Scorer>) -> Self {
         Self { derivation, scorer }
     }

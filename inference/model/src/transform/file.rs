@@ -7,10 +7,10 @@ use super::{
     one_hot::OneHot, ordinal::Ordinal, product::Product, ratio::Ratio, standardize::Standardize,
 };
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const TRANSFORM_FORMAT: u32 = 1;
 
-/// The declared transforms of a model with what they learnt from all training rows.
+/// The declared transforms of a model, fitted on all training rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TransformFile {
@@ -20,43 +20,43 @@ pub struct TransformFile {
     pub transforms: Vec<FittedTransform>,
 }
 
-/// A declared transform with what it learnt.
+/// A fitted declared transform.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FittedTransform {
-    /// Its name, and that of the column that it makes.
+    /// Its name, which is also the name of its column.
     pub name: String,
     /// The columns that it reads: features, or columns of earlier transforms.
     pub columns: Vec<String>,
-    /// Whether these columns stay.
+    /// Whether these columns are kept.
     pub keep: bool,
-    /// Its kind, and what it learnt.
+    /// Its kind and fitted parameters.
     pub fitted: Fitted,
 }
 
-/// The kind of a transform, and what it learnt. Names are those of the API.
+/// The kind of a transform and its fitted parameters. Names are those of the API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 pub enum Fitted {
-    /// A value in place of missing ones.
+    /// Replaces missing values.
     Impute(Impute),
-    /// A number less the mean, by the standard deviation.
+    /// A number minus the mean, divided by the standard deviation.
     Standardize(Standardize),
     /// A column of 0 and 1 for each category.
     OneHot(OneHot),
-    /// The place of the category in its order.
+    /// The position of the category in an order.
     Ordinal(Ordinal),
     /// The smoothed rate of class 1 among the training rows of the category.
     TargetEncode(ByCategory),
-    /// The share of the training rows that have the category.
+    /// The share of the training rows with the category.
     FrequencyEncode(ByCategory),
     /// The natural logarithm.
     Log(Log),
-    /// Bounds that no value passes.
+    /// Clips values to bounds.
     Clip(Clip),
     /// The interval in which a number lies.
     Bins(Bins),
-    /// One number by another.
+    /// One number divided by another.
     Ratio(Ratio),
     /// One number times another.
     Product(Product),
@@ -65,7 +65,7 @@ pub enum Fitted {
 // === impl Fitted ===
 
 impl Fitted {
-    /// What computes its columns.
+    /// The transform that computes its columns.
     pub fn transform(&self) -> &dyn Transform {
         match self {
             Self::Impute(transform) => transform,

@@ -1,31 +1,31 @@
-//! A value in place of missing ones.
+//! Replaces missing values.
 
 use serde::{Deserialize, Serialize};
 
 use super::contract::{Misfit, Transform, check_count, rounded};
 use crate::schema::{Feature, FeatureKind, Value};
 
-/// A value in place of missing ones. An unknown category stays unknown.
+/// Replaces missing values. An unknown category stays unknown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Impute {
-    /// What stands for a missing value.
+    /// The value that replaces missing ones.
     pub value: Filling,
-    /// Whether a second column, `NAME.missing`, is 1 where the value was missing and 0 elsewhere.
+    /// Whether there is a second column, `NAME.missing`, which is 1 if the value was missing and 0 otherwise.
     pub indicator: bool,
 }
 
-/// What stands for a missing value.
+/// The value that replaces missing ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Filling {
-    /// In a column of numbers.
+    /// For a column of numbers.
     Number(f64),
-    /// In a column of categories.
+    /// For a column of categories.
     Category {
-        /// The category, canonical. One that the column does not have is added behind its own.
+        /// The canonical category. If the column does not have it, it is added after the others.
         name: String,
-        /// Its place among the categories of the column that is made.
+        /// Its index among the categories of the output column.
         index: u32,
     },
 }

@@ -8,11 +8,11 @@ use crate::{
     schema::{Feature, FeatureKind, Value},
 };
 
-/// `ln(x + offset)`. Missing where `x + offset` is not above 0, and where x is missing.
+/// `ln(x + offset)`. Missing if `x + offset` is not above 0, or if x is missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Log {
-    /// What is added, at least 0: a number of single precision, but for bundles of earlier trainers.
+    /// The offset, at least 0. It is a 32-bit float, except in bundles of earlier trainers.
     pub offset: f64,
 }
 

@@ -1,15 +1,16 @@
-//! Declared transforms: from the row of a request to the row that a family sees.
+//! Declared transforms: they derive the row that a family sees from the row of a request.
 //!
 //! ```text
-//! row of schema.json ──► Derivation: transform after transform, each a column of one or two others ──► row of the derived schema ──► Scorer
+//! row of schema.json ──► Derivation: one transform after another, each with one or two inputs ──► row of the derived schema ──► Scorer
 //! ```
 //!
-//! The trainer learns each transform's numbers, `declared-transforms.json` keeps them, and both apply them here. Everything else of a bundle
-//! (requests, warm-up sample, reference, hashes) is about the features as they come. Not the preparation that belongs to a family
-//! ([`encode`](crate::encode)), which follows.
+//! The trainer fits the parameters of each transform and writes them to `declared-transforms.json`. Trainer and server apply them with this
+//! code. Everything else (requests, warm-up sample, reference, hashes) uses the original features. The encoding of a family
+//! ([`encode`](crate::encode)) comes after the transforms.
 //!
-//! A kind of transform is one file behind [`Transform`] and a variant of [`Fitted`]; how it is learnt is one file in the trainer. Numbers are
-//! computed in double precision and rounded once, to the single precision of every [`Value`](crate::Value); what is then not finite is missing.
+//! A kind of transform is a file here that implements [`Transform`], a variant of [`Fitted`], and a file in the trainer that fits it.
+//! Numbers are computed in double precision and rounded once, to the single precision of [`Value`](crate::Value). A result that is not
+//! finite is missing.
 
 mod bins;
 mod by_category;

@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::contract::{Misfit, Transform, categories};
 use crate::schema::{Feature, FeatureKind, Value};
 
-/// A column for each category, named `NAME=CATEGORY`: 1 for the row's category, else 0. Missing and unknown ones have 0 in each column.
+/// A column for each category, named `NAME=CATEGORY`: 1 for the row's category, else 0. Missing and unknown categories have 0 everywhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OneHot {
-    /// The categories of the column that is read, in its order.
+    /// The categories of the input column, in order.
     pub categories: Vec<String>,
 }
 

@@ -1,18 +1,18 @@
-//! The place of the category in its order.
+//! The position of the category in an order.
 
 use serde::{Deserialize, Serialize};
 
 use super::contract::{Misfit, Transform, categories};
 use crate::schema::{Feature, FeatureKind, Value};
 
-/// No place is greater: single precision holds each whole number below.
+/// Maximum position. Single precision represents all integers up to it.
 const MAX_RANK: u32 = 1 << 24;
 
-/// The place of the category in its order, from 0. Missing and unknown categories are missing.
+/// The position of the category in an order, from 0. Missing and unknown categories are missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ordinal {
-    /// The place of each category of the column that is read.
+    /// The position of each category of the input column.
     pub ranks: Vec<u32>,
 }
 

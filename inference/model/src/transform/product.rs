@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::contract::{Misfit, Transform, check_pair, number, rounded};
 use crate::schema::{Feature, FeatureKind, Value};
 
-/// The first number times the second. Missing where one of them is, and where single precision does not hold the result.
+/// The first number times the second. Missing if one of them is missing, or if the result does not fit into single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Product {}

@@ -1,11 +1,11 @@
-//! One number by another.
+//! One number divided by another.
 
 use serde::{Deserialize, Serialize};
 
 use super::contract::{Misfit, Transform, check_pair, number, rounded};
 use crate::schema::{Feature, FeatureKind, Value};
 
-/// The first number by the second. Missing where one of them is, where the second is 0, and where single precision does not hold the result.
+/// The first number divided by the second. Missing if one is missing, the second is 0, or the result does not fit into single precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ratio {}
@@ -18,7 +18,7 @@ impl Transform for Ratio {
 
     fn apply(&self, inputs: &[Value], out: &mut Vec<Value>) {
         let quotient = match inputs {
-            // By 0 it is infinite or no number, which is missing.
+            // Division by 0 gives infinity or NaN, which is missing.
             [a, b] => number(*a).zip(number(*b)).map(|(a, b)| a / b),
             _ => None,
         };

@@ -1,4 +1,4 @@
-//! A number less the mean, by the standard deviation.
+//! A number minus the mean, divided by the standard deviation.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::schema::{Feature, FeatureKind, Value};
 pub struct Standardize {
     /// The mean of the numbers of the training rows.
     pub mean: f64,
-    /// Their standard deviation (of the population), 1 where they are all equal.
+    /// Their standard deviation (of the population), 1 if they are all equal.
     pub scale: f64,
 }
 

@@ -299,7 +299,7 @@ fn a_column_that_is_read_is_replaced_unless_it_is_kept_and_later_transforms_read
         derivation.derive(&row).values(),
         [number(2.0), Value::Category(1), number(0.0), number(0.0)]
     );
-    // Of a row that is too short the rest is missing.
+    // If a row is too short, the rest is missing.
     assert_eq!(derivation.derive(&Row::new(vec![])).values(), [Value::Missing; 4]);
 }
 
@@ -357,10 +357,10 @@ fn numbers_lengths_and_columns_that_do_not_fit_are_refused_with_the_name_of_the_
         (one(&["x"], scale(f64::NAN)), "scale"),
         (one(&["c"], scale(1.0)), "takes numbers"),
         (one(&["z"], scale(1.0)), "\"z\""),
-        (one(&["x", "y"], scale(1.0)), "names 2 columns, and reads 1"),
+        (one(&["x", "y"], scale(1.0)), "names 2 columns, but reads 1"),
         (
             one(&["x"], Fitted::Ratio(Ratio {})),
-            "names 1 columns, and reads 2",
+            "names 1 columns, but reads 2",
         ),
         (one(&["x"], encoded(vec![0.5, 0.5], 0.5)), "takes categories"),
         (one(&["c"], encoded(vec![0.5], 0.5)), "1 entries for 2 categories"),

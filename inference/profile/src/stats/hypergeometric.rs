@@ -1,7 +1,7 @@
-//! Tails of the hypergeometric law: k of c marked rows are in the window, which holds n of all T rows.
+//! Tails of the hypergeometric distribution: k of c marked rows are in the window, which has n of all T rows.
 //!
-//! Where reference and window are samples of one law, this is the law of any count of the window, given the counts of both
-//! together: every choice of n of the T rows is as likely as any other. Nothing about the law itself is assumed.
+//! If reference and window are samples of the same distribution, any count of the window has this distribution, given the
+//! counts of both together: every choice of n of the T rows is equally likely. The distribution itself can be any.
 
 /// How a count may be split between the reference and the window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,15 +16,15 @@ pub struct Split {
     pooled: f64,
 }
 
-/// Terms of a tail that are added; what is left is bounded by a geometric series.
+/// Terms of a tail that are added. The rest is bounded by a geometric series.
 const TERMS: usize = 64;
-/// The logarithm of a probability that is as good as none.
+/// The logarithm of a probability that is practically zero.
 pub const LEAST: f64 = -1e6;
 
 // === impl Split ===
 
 impl Split {
-    /// `before` of `reference` rows and `now` of `window` rows are marked. Counts beyond 2⁵³ lose their last digits.
+    /// `before` of `reference` rows and `now` of `window` rows are marked. Counts above 2⁵³ lose precision.
     pub fn new(before: u128, reference: u128, now: u128, window: u128) -> Self {
         Self {
             reference: reference as f64,
@@ -34,7 +34,7 @@ impl Split {
         }
     }
 
-    /// The same split with the sides in each other's place.
+    /// The same split with the sides swapped.
     fn swapped(self) -> Self {
         Self {
             reference: self.window,
@@ -44,7 +44,7 @@ impl Split {
         }
     }
 
-    /// log P(at least so many marked rows in the window), from above: never less than the truth but for rounding.
+    /// An upper bound of log P(at least this many marked rows in the window), up to rounding.
     pub fn log_upper_tail(self) -> f64 {
         let Self {
             reference,
@@ -56,7 +56,7 @@ impl Split {
         if all == 0.0 || hits * all <= window * pooled {
             return 0.0;
         }
-        // The terms fall by a ratio that itself falls, so a geometric series bounds what is left.
+        // The ratio of successive terms decreases, so a geometric series bounds the rest.
         let ratio = |k: f64| (pooled - k) * (window - k) / ((k + 1.0) * (reference - pooled + k + 1.0));
         let (mut sum, mut term, mut k) = (1.0, 1.0, hits);
         for _ in 0..TERMS {
@@ -79,7 +79,7 @@ impl Split {
         (self.log_mass() + libm::log(sum)).clamp(LEAST, 0.0)
     }
 
-    /// How many standard deviations the marked rows of the window are from their mean; 0 where they cannot vary.
+    /// How many standard deviations the marked rows of the window are from their mean. 0 if they cannot vary.
     pub fn deviations(self) -> f64 {
         let all = self.reference + self.window;
         let mean = self.window * (self.pooled / all);
@@ -91,13 +91,13 @@ impl Split {
         }
     }
 
-    /// log P(a split as uneven as this one, on either side): twice the smaller tail, at most 1.
+    /// log P(a split at least as uneven as this one, on either side): twice the smaller tail, at most 1.
     pub fn log_two_sided(self) -> f64 {
         let smaller = self.log_upper_tail().min(self.swapped().log_upper_tail());
         (smaller + std::f64::consts::LN_2).min(0.0)
     }
 
-    /// log P(exactly so many), by three binomial masses (Loader, Fast and Accurate Computation of Binomial Probabilities, 2000).
+    /// log P(exactly this many), by three binomial masses (Loader, Fast and Accurate Computation of Binomial Probabilities, 2000).
     fn log_mass(self) -> f64 {
         let all = self.reference + self.window;
         let share = self.window / all;
@@ -107,7 +107,7 @@ impl Split {
     }
 }
 
-/// log P(k of n) where each is marked with probability p.
+/// log P(k of n) if each is marked with probability p.
 fn log_binomial(k: f64, n: f64, p: f64) -> f64 {
     let q = 1.0 - p;
     if k <= 0.0 {
@@ -132,7 +132,7 @@ fn stirling_error(n: f64) -> f64 {
         / n
 }
 
-/// x log(x/m) + m − x, without loss of digits where x is near m.
+/// x log(x/m) + m − x, without loss of precision if x is near m.
 fn deviance(x: f64, m: f64) -> f64 {
     let d = x - m;
     if d.abs() >= 0.1 * (x + m) {
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_largest_of_all_rows_is_in_the_window_as_often_as_its_share() {
-        // All of k rows above the reference's largest are in the window: (n)ₖ / (N + n)ₖ.
+        // All k rows above the maximum of the reference are in the window: (n)ₖ / (N + n)ₖ.
         let one = Split::new(0, 303, 1, 147).log_upper_tail();
         assert!((libm::exp(one) - 147.0 / 450.0).abs() < 1e-12);
         let three = Split::new(0, 303, 3, 147).log_upper_tail();

@@ -1,21 +1,21 @@
-//! How far two samples' distribution functions are apart by chance (Kolmogorov, Smirnov).
+//! The two-sample test of Kolmogorov and Smirnov.
 //!
-//! D is the largest difference of both sides' shares of values under any threshold. Where both are samples of one law, every
-//! order of the N + n values is as likely as any other, so the share of orders in which D is reached is its p-value. Equal
-//! values, or thresholds at the edges of bins alone, can only make D smaller, so the p-value holds for any law, and for
+//! D is the largest difference between the shares of values below any threshold. If both sides are samples of the same
+//! distribution, every order of the N + n values is equally likely, so the share of orders that reach D is its p-value. Ties,
+//! or thresholds only at the edges of bins, can only make D smaller. So the p-value holds for any distribution, and for
 //! thresholds that are chosen by looking at the data.
 
-/// Where the logarithm of a bound is further above the level than this, the exact tail is taken to be above it too and is not counted.
+/// If the logarithm of a bound exceeds the level by more than this, the exact tail is assumed to exceed it too and is not computed.
 const SLACK: f64 = 5.0;
-/// Steps that the exact p-value may take.
+/// Maximum number of steps for an exact p-value.
 const MOST_STEPS: u128 = 4_000_000;
-/// Parts of the integral that bounds it where there would be more.
+/// Parts of the integral that bounds the p-value if it would need more steps.
 const PARTS: u32 = 400;
 
 /// log P(D is at least `distance`/(Nn)) for samples of N = `many` and n = `few` values, where `distance` is a whole number:
-/// the largest |n R − N W|, R and W being the values of each side under a threshold.
+/// the largest |n R − N W|, where R and W are the values of each side below a threshold.
 ///
-/// Exact up to 4,000,000 steps if the p-value can be under exp(`log_level`), an upper bound otherwise.
+/// Exact up to 4,000,000 steps if the p-value can be below exp(`log_level`), otherwise an upper bound.
 pub fn log_tail(many: u64, few: u64, distance: u128, log_level: f64) -> f64 {
     if many == 0 || few == 0 || distance == 0 {
         return 0.0;
@@ -33,20 +33,20 @@ pub fn log_tail(many: u64, few: u64, distance: u128, log_level: f64) -> f64 {
     libm::log(share_of_orders(many.max(few), many.min(few), distance)).min(bound)
 }
 
-/// log of the first term of the limit for large samples, 2 exp(−2 n₀ d²) with 1/n₀ = 1/N + 1/n. No bound: it says whether one is
-/// worth its time.
+/// log of the first term of the limit for large samples, 2 exp(−2 n₀ d²) with 1/n₀ = 1/N + 1/n. It is not a bound; it decides
+/// whether computing a bound is worthwhile.
 fn log_limit(many: f64, few: f64, d: f64) -> f64 {
     std::f64::consts::LN_2 - 2.0 * d * d / (1.0 / many + 1.0 / few)
 }
 
-/// A bound that takes no time: A + B ≥ d only if A ≥ wd or B ≥ (1 − w)d, with the w that makes both as likely.
+/// A quick bound: A + B ≥ d only if A ≥ wd or B ≥ (1 − w)d, with the w that makes both equally likely.
 fn log_rough_bound(many: f64, few: f64, d: f64) -> f64 {
     let spread = 1.0 / libm::sqrt(many) + 1.0 / libm::sqrt(few);
     (2.0 * std::f64::consts::LN_2 - 2.0 * d * d / (spread * spread)).min(0.0)
 }
 
-/// log P(A + B ≥ d), where A and B are how far each side is from the law: P(A ≥ a) ≤ 2 exp(−2Na²), and B likewise
-/// (Dvoretzky, Kiefer, Wolfowitz; Massart, Annals of Probability 18, 1990), and they are independent.
+/// log P(A + B ≥ d), where A and B are the distances of the sides from their distribution: P(A ≥ a) ≤ 2 exp(−2Na²), and B
+/// likewise (Dvoretzky, Kiefer, Wolfowitz; Massart, Annals of Probability 18, 1990). They are independent.
 fn log_bound(many: f64, few: f64, d: f64) -> f64 {
     let log_survival = |rows: f64, a: f64| (std::f64::consts::LN_2 - 2.0 * rows * a * a).min(0.0);
     let step = d / f64::from(PARTS);
@@ -74,23 +74,23 @@ pub fn log_sum(terms: &[f64]) -> f64 {
     most + libm::log(terms.iter().map(|term| libm::exp(term - most)).sum())
 }
 
-/// The share of the orders of `large` and `small` values in which |small·i − large·j| reaches `distance`, i and j being the values
-/// of each side that have come so far (Hodges, Arkiv för Matematik 3, 1957). Only sums of what is not negative: no digits are lost.
+/// The share of the orders of `large` and `small` values in which |small·i − large·j| reaches `distance`, where i and j are the
+/// values of each side so far (Hodges, Arkiv för Matematik 3, 1957). All summands are nonnegative, so no precision is lost.
 fn share_of_orders(large: u64, small: u64, distance: u128) -> f64 {
     let distance = i128::try_from(distance).unwrap_or(i128::MAX);
     let (rows, columns) = (i128::from(large), i128::from(small));
     let last = small as usize;
-    // outside[j]: of the orders of i and j values, the share that has reached the distance.
+    // outside[j]: the share of the orders of i and j values that has reached the distance.
     let mut outside = vec![0.0; last + 1];
     let is_outside = |i: i128, j: i128| (columns * i - rows * j).abs() >= distance;
     for (j, share) in outside.iter_mut().enumerate() {
         *share = f64::from(u8::from(is_outside(0, j as i128)));
     }
-    // Reached once is reached for good along an edge: |rows·j| rises with j.
+    // Along an edge |rows·j| increases with j, so once the distance is reached, it stays reached.
     for i in 1..=rows {
         let inside_from = ((columns * i - distance) / rows).max(0) as usize;
         let inside_to = (((columns * i + distance) / rows) as usize + 1).min(last);
-        // Left of the band everything is outside.
+        // Everything left of the band is outside.
         if inside_from > 0 {
             outside[inside_from - 1] = 1.0;
         }
@@ -102,7 +102,7 @@ fn share_of_orders(large: u64, small: u64, distance: u128) -> f64 {
                 outside[0]
             } else {
                 let column = j as f64;
-                // An order of i and j values ends with one of either side.
+                // An order of i and j values ends with a value of one side or the other.
                 (row * outside[j] + column * outside[j - 1]) / (row + column)
             };
         }
@@ -117,7 +117,7 @@ fn share_of_orders(large: u64, small: u64, distance: u128) -> f64 {
 mod tests {
     use super::*;
 
-    /// The share of all orders, by walking through them.
+    /// The share of orders, by enumerating all of them.
     fn by_walking(i: i128, j: i128, many: i128, few: i128, distance: i128) -> f64 {
         if (few * i - many * j).abs() >= distance {
             return 1.0;

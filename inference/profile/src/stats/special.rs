@@ -10,7 +10,7 @@ pub fn normal_upper(x: f64) -> f64 {
     0.5 * libm::erfc(x / SQRT_2)
 }
 
-/// The x under which a standard normal variable is with probability p, 0 < p < 1 (infinite at the ends, NaN outside).
+/// The x such that a standard normal variable is below x with probability p, 0 < p < 1 (infinite at the ends, NaN outside).
 ///
 /// Wichura, Algorithm AS 241 (PPND16), Applied Statistics 37 (1988).
 pub fn normal_quantile(p: f64) -> f64 {
@@ -38,10 +38,10 @@ pub fn normal_quantile(p: f64) -> f64 {
     if q < 0.0 { -x } else { x }
 }
 
-/// Q(a, x) = Γ(a, x) / Γ(a), the probability that a gamma variable of shape a and scale 1 is above x.
+/// Q(a, x) = Γ(a, x) / Γ(a), the probability that a gamma variable with shape a and scale 1 is above x.
 ///
 /// The survival function of chi-square at s with k degrees of freedom is Q(k/2, s/2). NaN unless a > 0 and x ≥ 0.
-/// By the series below x = a + 1 and by Lentz's continued fraction above (Numerical Recipes, 6.2).
+/// Uses the series below x = a + 1 and Lentz's continued fraction above (Numerical Recipes, 6.2).
 pub fn gamma_upper(a: f64, x: f64) -> f64 {
     if !(a > 0.0 && x >= 0.0) {
         return f64::NAN;
@@ -59,7 +59,7 @@ pub fn gamma_upper(a: f64, x: f64) -> f64 {
     }
 }
 
-/// log Q(k, x) for a whole k ≥ 1, also where Q itself is too small to be a number; 0 for k = 0, whose variable is always 0.
+/// log Q(k, x) for an integer k ≥ 1, even if Q underflows. 0 for k = 0, because that variable is always 0.
 ///
 /// Q(k, x) = exp(−x) Σ xⁱ/i! over i < k.
 pub fn log_gamma_upper(k: u32, x: f64) -> f64 {
@@ -79,7 +79,7 @@ pub fn log_gamma_upper(k: u32, x: f64) -> f64 {
     (a - 1.0) * libm::log(x) - x - libm::lgamma(a) + libm::log(sum)
 }
 
-/// The x that a gamma variable of shape a and scale 1 is under with probability p, 0 < p < 1; NaN outside.
+/// The x such that a gamma variable with shape a and scale 1 is below x with probability p, 0 < p < 1; NaN outside.
 ///
 /// Newton's method from Wilson and Hilferty's approximation (1931), kept inside a bracket.
 pub fn gamma_quantile(a: f64, p: f64) -> f64 {
@@ -103,7 +103,7 @@ pub fn gamma_quantile(a: f64, p: f64) -> f64 {
         }
         let density = libm::exp((a - 1.0) * libm::log(x) - x - libm::lgamma(a));
         let mut next = x - excess / density;
-        // Also where the density underflows and the step is infinite or NaN.
+        // This also handles an underflow of the density, when the step is infinite or NaN.
         if !(next > low && next < high) {
             next = if high.is_finite() {
                 f64::midpoint(low, high)
@@ -122,7 +122,7 @@ pub fn gamma_quantile(a: f64, p: f64) -> f64 {
 /// P(a, x) for x < a + 1.
 fn lower_series(a: f64, x: f64) -> f64 {
     let (mut term, mut sum, mut n) = (1.0 / a, 1.0 / a, a);
-    // The terms fall at least like x / n: a few hundred for any shape that fits a table of counts.
+    // The terms decrease at least like x / n, so a few hundred are enough for any shape that occurs here.
     for _ in 0..100_000 {
         n += 1.0;
         term *= x / n;
@@ -163,7 +163,7 @@ fn prefactor(a: f64, x: f64) -> f64 {
     libm::exp(a * libm::log(x) - x - libm::lgamma(a))
 }
 
-/// The quotient of two polynomials, coefficients from the constant up.
+/// The quotient of two polynomials, with coefficients in ascending order.
 fn rational(above: &[f64; 8], below: &[f64; 8], r: f64) -> f64 {
     let at = |coefficients: &[f64; 8]| coefficients.iter().rev().fold(0.0, |sum, c| sum * r + c);
     at(above) / at(below)

@@ -1,9 +1,9 @@
-//! The test of single categories: one that is more or less frequent than it was.
+//! The test of single categories: whether one is more or less frequent than before.
 //!
-//! Given how often each word is in both samples together, how many of a word's rows are in the window is hypergeometric where
-//! both are samples of one law. Word v of cᵥ among T values is tested at level × cᵥ/T. Over all words, those that
-//! training never saw among them, that adds up to the level; words that are not tested use up nothing. So no word is chosen:
-//! the weights depend on both samples together alone, and there may be any number of words.
+//! If both samples have the same distribution, the number of a category's rows in the window is hypergeometric, given how
+//! often each category is in both samples together. Category v with cᵥ of T values is tested at level × cᵥ/T. Over all
+//! categories, including those that are not in the training data, this adds up to the level. Categories that are not tested
+//! use none of it. The weights depend only on both samples together, so there may be any number of categories.
 
 use modelward_wire::DriftAspect;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{bins::FeatureBins, sides::Sides, stats::hypergeometric::Split};
 
-/// Standard deviations from the mean below which no tail can reach a level: it is not computed.
+/// The tail is not computed below this many standard deviations from the mean, because it cannot reach a level.
 const WORTH_A_TAIL: f64 = 2.0;
 
 /// The test of single categories.
@@ -48,7 +48,7 @@ impl DriftTest for Category {
         }
         let all = (many + few) as f64;
         let last = reference.len() - 1;
-        // Words that training never saw are in one slot together: none of them can be tested by itself.
+        // Categories that are not in the training data share one slot, so none of them can be tested alone.
         let words = reference.iter().zip(window).take(last);
         let log_p = words.map(|(before, now)| {
             let (before, now) = (u128::from(*before), u128::from(*now));

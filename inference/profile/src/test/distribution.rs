@@ -1,8 +1,8 @@
 //! The two-sample test of Kolmogorov and Smirnov on the bins of an ordered feature.
 //!
-//! The largest difference of both distribution functions at the edges of bins is at most the largest at any threshold, whose law
-//! does not depend on the values' ([`kolmogorov`]). So it does not matter that the bins were cut where the reference has its
-//! quantiles, nor that its least and greatest value end them.
+//! The largest difference of the distribution functions at the edges of bins is at most the largest difference at any threshold,
+//! and the distribution of the latter does not depend on that of the values ([`kolmogorov`]). So it does not matter that the cuts
+//! are quantiles of the reference, or that the bins end at its minimum and maximum.
 
 use modelward_wire::DriftAspect;
 
@@ -45,7 +45,7 @@ impl DriftTest for Distribution {
     }
 }
 
-/// log p of two rows of counts over the same ordered slots. `None` where one of them is empty.
+/// log p of two arrays of counts over the same ordered slots. `None` if one of them is empty.
 pub(super) fn log_p(reference: &[u64], window: &[u64], log_level: f64) -> Option<f64> {
     let (many, few) = (present(reference), present(window));
     if many == 0 || few == 0 {

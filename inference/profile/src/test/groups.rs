@@ -1,18 +1,18 @@
-//! Bins joined to groups, for every test of values.
+//! Joins bins into groups, for every test of values.
 //!
-//! More bins than the rows can fill only add noise: with n₀ = Nn/(N + n), bins are joined to at most max(4, n₀/10) groups
-//! ([`most_groups`], [`coarse`]): ordered bins with their neighbours, of categories the rarest. The law of a chi-square is
-//! only right where each cell is expected to hold five values (Cochran, Biometrics 10, 1954): [`dense`] joins further,
-//! until each is expected to hold five of the smaller sample. Joining looks at the pooled counts alone, of which the split
-//! into two samples is independent where there is no drift.
+//! More bins than the rows can fill only add noise. With n₀ = Nn/(N + n), bins are joined into at most max(4, n₀/10) groups
+//! ([`most_groups`], [`coarse`]): ordered bins with their neighbours, and the rarest categories. The chi-square distribution
+//! is accurate only if the expected count of each cell is at least five (Cochran, Biometrics 10, 1954), so [`dense`] joins
+//! cells until this holds in the smaller sample. Joining uses only the pooled counts. Without drift the split into two samples
+//! does not depend on them.
 
-/// Groups are compared pair by pair: more of them than this would take long, and would tell no more.
+/// Groups are compared pairwise. More groups than this would take long without finding more.
 const MOST_GROUPS: usize = 64;
-/// So few groups can always be distinguished.
+/// This few groups can always be distinguished.
 const FEWEST_GROUPS: usize = 4;
 /// Rows (as n₀) for each group beyond these.
 const ROWS_A_GROUP: f64 = 10.0;
-/// Values of the smaller sample expected in each cell of a chi-square.
+/// Expected values of the smaller sample in each cell of a chi-square test.
 const EXPECTED_IN_CELL: u64 = 5;
 
 /// All values in these slots.
@@ -42,7 +42,7 @@ impl Cell {
     }
 }
 
-/// The cells that hold anything.
+/// The cells that are not empty.
 pub(super) fn cells(reference: &[u64], window: &[u64]) -> Vec<Cell> {
     reference
         .iter()
@@ -55,12 +55,12 @@ pub(super) fn cells(reference: &[u64], window: &[u64]) -> Vec<Cell> {
         .collect()
 }
 
-/// Groups that samples of these sizes can fill; `inverse` is 1/n₀.
+/// Maximum number of groups that samples of these sizes can fill. `inverse` is 1/n₀.
 pub(super) fn most_groups(inverse: f64) -> usize {
     ((1.0 / inverse / ROWS_A_GROUP) as usize).clamp(FEWEST_GROUPS, MOST_GROUPS)
 }
 
-/// All cells joined to one.
+/// All cells joined into one.
 pub(super) fn total(cells: &[Cell]) -> Cell {
     cells.iter().copied().fold(
         Cell {
@@ -71,13 +71,13 @@ pub(super) fn total(cells: &[Cell]) -> Cell {
     )
 }
 
-/// Whether a cell is expected to hold enough values of the smaller sample.
+/// Whether the expected count of a cell in the smaller sample is large enough.
 pub(super) fn full(all: Cell) -> impl Fn(Cell) -> bool {
     let smaller = all.reference.min(all.window) as f64 / all.pooled() as f64;
     move |cell| cell.pooled() as f64 * smaller >= EXPECTED_IN_CELL as f64
 }
 
-/// The cells joined to at most `most` groups.
+/// The cells joined into at most `most` groups.
 pub(super) fn coarse(cells: Vec<Cell>, ordered: bool, most: usize) -> Vec<Cell> {
     if cells.len() <= most {
         return cells;
@@ -85,7 +85,7 @@ pub(super) fn coarse(cells: Vec<Cell>, ordered: bool, most: usize) -> Vec<Cell> 
     if !ordered {
         return lump(cells, |kept, _| kept < most - 1);
     }
-    // Each cell goes where its middle lies among `most` equal shares of the pooled counts.
+    // Each cell goes into the group in which its middle lies, among `most` equal shares of the pooled counts.
     let twice = 2 * total(&cells).pooled();
     let mut before = 0;
     let mut groups: Vec<(u128, Cell)> = Vec::with_capacity(most);
@@ -101,7 +101,7 @@ pub(super) fn coarse(cells: Vec<Cell>, ordered: bool, most: usize) -> Vec<Cell> 
     groups.into_iter().map(|(_, cell)| cell).collect()
 }
 
-/// The cells joined until each is expected to hold enough values of the smaller sample.
+/// The cells joined until the expected count of each in the smaller sample is large enough.
 pub(super) fn dense(cells: Vec<Cell>, ordered: bool) -> Vec<Cell> {
     let is_full = full(total(&cells));
     if !ordered {
@@ -127,11 +127,11 @@ pub(super) fn dense(cells: Vec<Cell>, ordered: bool) -> Vec<Cell> {
     groups
 }
 
-/// Keeps the largest cells, as long as `keep` (how many are kept, the next) says so, and joins the others to one.
+/// Keeps the largest cells while `keep` (number of kept cells, next cell) is true, and joins the others into one.
 ///
-/// Where the joined one would not be kept itself, the smallest kept one goes into it.
+/// If the joined cell itself would not be kept, the smallest kept cell is joined with it.
 fn lump(mut cells: Vec<Cell>, keep: impl Fn(usize, Cell) -> bool) -> Vec<Cell> {
-    // Among equally large cells the order of the bins decides (the sort is stable).
+    // Equally large cells keep the order of the bins, because the sort is stable.
     cells.sort_by_key(|cell| std::cmp::Reverse(cell.pooled()));
     let kept = cells
         .iter()
@@ -143,7 +143,7 @@ fn lump(mut cells: Vec<Cell>, keep: impl Fn(usize, Cell) -> bool) -> Vec<Cell> {
     if !rest.is_empty() {
         let joined = total(&rest);
         match groups.last_mut() {
-            // `kept - 1` others stay: what is joined is asked for its size, not for its number.
+            // `kept - 1` others stay, so that the joined cell is tested by its size and not by its position.
             Some(last) if !keep(kept.saturating_sub(1), joined) => *last = last.and(joined),
             _ => groups.push(joined),
         }

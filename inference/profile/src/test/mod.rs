@@ -1,4 +1,4 @@
-//! The tests that a judgement is made of. Each is one file, and one entry of [`ALL`].
+//! The tests of a judgement. Each is a file and an entry of [`ALL`].
 
 mod category;
 mod contract;
@@ -15,7 +15,7 @@ pub(crate) use groups::present;
 
 /// The tests of this release, in the order in which judgements list them.
 ///
-/// They share the level of a feature by their weights, so each further one makes the others' levels smaller.
+/// They share the level of a feature by their weights, so each additional test makes the levels of the others smaller.
 pub const ALL: &[&dyn DriftTest] = &[
     &distribution::Distribution,
     &category::Category,
@@ -25,7 +25,7 @@ pub const ALL: &[&dyn DriftTest] = &[
     &type_errors::TypeErrors,
 ];
 
-/// log p of two rows of scores by slot. Scores are no feature: no test of [`ALL`] sees them.
+/// log p of two arrays of scores by slot. Scores are not a feature, so the tests of [`ALL`] do not apply to them.
 pub(crate) fn scores_log_p(reference: &[u64], window: &[u64], log_level: f64) -> Option<f64> {
     distribution::log_p(reference, window, log_level)
 }
@@ -88,7 +88,7 @@ mod tests {
                 }
                 if let Some(found) = test.size(&samples(&window), 0.95) {
                     let Size { estimate, lower, upper } = found;
-                    // Wilson's limits at 0 are off by rounding.
+                    // Wilson's limits at 0 have a rounding error.
                     let rising = 0.0 <= lower && lower <= estimate + 1e-12 && estimate <= upper + 1e-12 && upper <= 1.0;
                     prop_assert!(rising, "{name}: {found:?}");
                 }

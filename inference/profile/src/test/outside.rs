@@ -1,11 +1,11 @@
-//! The test of values that training never saw the like of: below its least, above its greatest, and unseen words.
+//! The test of values outside of the training data: below its minimum, above its maximum, and unseen categories.
 //!
-//! **Ends.** The reference's own least and greatest value end the range. Of N + n values of one law in any order, the greatest k
-//! are all in the window with probability (n)ₖ/(N + n)ₖ, and that is the hypergeometric tail of k window values and none of the
-//! reference. Equal values only make fewer lie outside. Each end has half of the level.
+//! **Ends.** The minimum and the maximum of the reference are the ends of the range. If N + n values have the same distribution,
+//! the largest k are all in the window with probability (n)ₖ/(N + n)ₖ. This is the hypergeometric tail of k values of the window
+//! and none of the reference. Ties can only reduce the number of values outside. Each end has half of the level.
 //!
-//! **Unseen words.** Categories are chosen by one half of the rows. In the other half, and in the window, a word that is none of
-//! them is as frequent, whatever the law.
+//! **Unseen categories.** The categories are chosen by one half of the rows. If nothing changes, other categories are equally
+//! frequent in the other half and in the window, for any distribution.
 
 use modelward_wire::DriftAspect;
 
@@ -66,7 +66,7 @@ impl DriftTest for Outside {
             hits: outside(samples, side).saturating_add(more),
             of: present(&side.values).saturating_add(more),
         };
-        // What lies beyond the least and the greatest of N values is two of N + 1 spacings.
+        // The ranges below the minimum and above the maximum of N values are two of N + 1 spacings.
         let spacings = if samples.bins.is_ordered() && !samples.bins_are_fixed() {
             2
         } else {
@@ -74,7 +74,7 @@ impl DriftTest for Outside {
         };
         let (before, now) = (rate(reference, spacings), rate(samples.window, 0));
         let size = compare_rates(before, now, confidence)?;
-        // Fewer outside than before is no fault.
+        // Fewer values outside than before are not drift.
         let is_more =
             u128::from(now.hits) * u128::from(before.of) > u128::from(before.hits) * u128::from(now.of);
         Some(if is_more {
@@ -85,7 +85,7 @@ impl DriftTest for Outside {
     }
 }
 
-/// The rows of the reference that say how often values lie outside.
+/// The rows of the reference that estimate how often values are outside.
 fn side<'a>(samples: &Samples<'a>) -> &'a FeatureCount {
     if samples.bins.is_ordered() {
         samples.reference

@@ -74,7 +74,7 @@ fn split(reference: Rate, window: Rate) -> Split {
     )
 }
 
-/// Compares two rates. `None` where one of them is of nothing.
+/// Compares two rates. `None` if one of them has no rows.
 ///
 /// The interval is Newcombe's hybrid score interval (method 10 of Statistics in Medicine 17, 1998, 873-890): with
 /// d = p₁ − p₀ and Wilson's limits (lᵢ, uᵢ) of each rate,
@@ -83,8 +83,8 @@ fn split(reference: Rate, window: Rate) -> Split {
 /// d − √((p₁ − l₁)² + (u₀ − p₀)²)  ≤  p₁ − p₀  ≤  d + √((u₁ − p₁)² + (p₀ − l₀)²)
 /// ```
 ///
-/// with z = Φ⁻¹(1 − (1 − `confidence`)/2) on either side, because the sign is not known beforehand: the lower bound of
-/// |p₁ − p₀|, 0 where the interval holds 0, is then right with probability `confidence` whatever the sign.
+/// with z = Φ⁻¹(1 − (1 − `confidence`)/2) on both sides, because the sign is not known beforehand. The lower bound of
+/// |p₁ − p₀|, which is 0 if the interval contains 0, then holds with probability `confidence` for either sign.
 pub fn compare_rates(reference: Rate, window: Rate, confidence: f64) -> Option<Size> {
     if reference.of == 0 || window.of == 0 {
         return None;
@@ -109,7 +109,7 @@ pub fn compare_rates(reference: Rate, window: Rate, confidence: f64) -> Option<S
     })
 }
 
-/// The rate and Wilson's limits of it (JASA 22, 1927, 209-212).
+/// The rate and its Wilson limits (JASA 22, 1927, 209-212).
 fn wilson(rate: Rate, z: f64) -> (f64, f64, f64) {
     let n = rate.of as f64;
     let p = rate.hits.min(rate.of) as f64 / n;

@@ -1,15 +1,15 @@
-//! The test of all cells of a feature together: many small changes, or values that spread.
+//! The test of all cells of a feature together. It finds many small changes, or values that spread.
 //!
-//! Cells are bins that were fixed before the rows that are compared were counted: those rows of the reference by which they were
-//! not chosen ([`Samples::unchosen`]). Given how many values each cell has in both samples together, they are split at the
-//! middle again and again, and at each split the number of window values on the left is hypergeometric, given all splits above it. Its
-//! two-sided p-values p₁ … pₖ are each at least as large as a uniform variable, given those before, so
+//! Cells are bins that were fixed before the compared rows were counted. So only rows of the reference that were not used to
+//! choose the bins are compared ([`Samples::unchosen`]). Given how many values each cell has in both samples together, the cells are
+//! split in the middle repeatedly. At each split the number of window values on the left is hypergeometric, given all splits above
+//! it. The two-sided p-values p₁ … pₖ are each at least as large as a uniform variable, given the ones before, so
 //!
 //! ```text
 //! P(−Σ log pᵢ ≥ x) ≤ P(Gamma(k) ≥ x)
 //! ```
 //!
-//! (Fisher, Statistical Methods for Research Workers, 1932). Where the splits are depends on both samples together alone.
+//! (Fisher, Statistical Methods for Research Workers, 1932). The positions of the splits depend only on both samples together.
 
 use modelward_wire::DriftAspect;
 
@@ -24,9 +24,9 @@ use crate::{
     stats::{hypergeometric::Split, special::log_gamma_upper},
 };
 
-/// Categories that are compared by themselves; the rarer ones are one group.
+/// Categories that are compared individually. The rarer ones form one group.
 const MOST_CATEGORIES: usize = 32;
-/// Groups of neighbouring bins; more would bury a spread in noise.
+/// Groups of adjacent bins. With more groups a spread would be lost in noise.
 const QUARTERS: usize = 4;
 
 /// The test of all cells together.
@@ -95,8 +95,8 @@ impl DriftTest for Shares {
     }
 }
 
-/// The slots, with those outside of the range added to their neighbours: the range ends at the least and greatest value of all
-/// rows of the reference, so it is none that was fixed before.
+/// The slots, with those outside of the range added to their neighbours: the range is given by the minimum and maximum of all
+/// rows of the reference, so it was not fixed before they were counted.
 fn within_range(slots: &[u64]) -> Vec<u64> {
     let mut slots = slots.to_vec();
     if slots.len() > 3 {
@@ -108,13 +108,13 @@ fn within_range(slots: &[u64]) -> Vec<u64> {
     slots
 }
 
-/// Σ log p of the splits of these groups, and how many there are.
+/// Σ log p of the splits of these groups, and the number of splits.
 fn split(groups: &[Cell]) -> (f64, u32) {
     if groups.len() < 2 {
         return (0.0, 0);
     }
     let all = total(groups);
-    // The split that is nearest to the middle of what both have together.
+    // The split that is closest to the middle of the pooled counts.
     let at = (1..groups.len())
         .min_by_key(|at| {
             let left: u128 = groups[..*at].iter().map(|cell| cell.pooled()).sum();

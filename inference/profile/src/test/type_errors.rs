@@ -1,4 +1,4 @@
-//! The test of how often rows are refused because of a wrong type. Training data have no such row.
+//! The test of how often rows are refused because of a wrong type. Training data has no such rows.
 
 use modelward_wire::DriftAspect;
 

@@ -1,8 +1,8 @@
 //! How far two samples of one binned variable are apart.
 //!
-//! Both are samples: the reference has N values with shares p̂ of true shares p, the window n with q̂ of q. The effect
-//! is the total variation distance of the true shares, TV = ½ Σ |pᵦ − qᵦ|, the largest difference of probability
-//! that any event has. Its estimate T = ½ Σ |p̂ᵦ − q̂ᵦ| is too large by chance: with no drift at all T is about
+//! Both are samples: the reference has N values with observed shares p̂ of true shares p, the window n values with q̂ of
+//! q. The effect is the total variation distance of the true shares, TV = ½ Σ |pᵦ − qᵦ|, the largest difference between
+//! the probabilities of any event. Its estimate T = ½ Σ |p̂ᵦ − q̂ᵦ| is biased upwards: without drift T is about
 //! 0.4·√((B−1)(1/N + 1/n)).
 //!
 //! **Lower bound.** Let e = (p̂ − q̂) − (p − q). By the triangle inequality T ≤ TV + ½ Σ |eᵦ| always, so with the
@@ -22,25 +22,25 @@
 //! ```
 //!
 //! (E|XY| of a bivariate normal: Nabeya, Annals of the Institute of Statistical Mathematics 3, 1951). Q is the quantile
-//! of the gamma law with these two moments and shares estimated by p̂ and q̂. For two bins it meets the exact quantile
-//! to 1%; for many, W is a sum of many small parts and the law is nearly normal. The bound is tight without drift and
-//! careful with it, which is the side to err on. `tests/verdict/simulation.rs` measures its coverage.
+//! of the gamma distribution with these two moments and shares estimated by p̂ and q̂. For two bins it is within 1% of the
+//! exact quantile. For many bins W is a sum of many small parts and nearly normal. The bound is tight without drift and
+//! conservative with drift. `tests/verdict/simulation.rs` measures its coverage.
 //!
-//! The shares of σᵦ² are the observed or the pooled ones, whichever give more: a bin that is empty in a small sample by
-//! chance must not count as free of noise.
+//! The shares of σᵦ² are the observed or the pooled ones, whichever give the larger value: a bin that is empty in a small
+//! sample by chance must not count as free of noise.
 //!
-//! **Upper bound.** With A the event where p and q differ most, T ≥ p̂(A) − q̂(A), which is normal around TV with
+//! **Upper bound.** Let A be the event for which p and q differ most. T ≥ p̂(A) − q̂(A), which is normal around TV with
 //! a standard deviation of at most ½ √(1/N + 1/n): upper = T + z ½ √(1/N + 1/n), with T over all bins.
 //!
-//! **Groups.** Bins are joined to as many groups as the rows can fill (see `groups.rs`). Joining can only
-//! shrink TV, so a lower bound stays one.
+//! **Groups.** Bins are joined into as many groups as the rows can fill (see `groups.rs`). Joining can only decrease TV,
+//! so a lower bound remains a lower bound.
 //!
-//! **Three looks at ordered bins.** Ten bins see what five do not, but a shift or a stretch as a whole shows in five with
-//! much less noise, and a shift most clearly in one half-line. So where ordered bins are in more than five groups the
-//! lower bound is the largest of three, each at 1 − δ/3 (Bonferroni): T − Q in all groups; T − Q in five groups of
-//! about equal pooled counts; and D − √(ln(2·3/δ)/(2n₀)), D being the largest difference of the two distribution
-//! functions at the bins' edges (no event can differ by less than a half-line does; Dvoretzky, Kiefer and Wolfowitz
-//! with Massart's constant, Annals of Probability 18, 1990).
+//! **Three bounds for ordered bins.** Ten bins show changes that five do not, but a shift or a stretch of the whole
+//! distribution shows in five with much less noise, and a shift most clearly in one half-line. If ordered bins have more
+//! than five groups, the lower bound is therefore the largest of three, each at 1 − δ/3 (Bonferroni): T − Q in all
+//! groups; T − Q in five groups of about equal pooled counts; and D − √(ln(2·3/δ)/(2n₀)), where D is the largest
+//! difference of the two distribution functions at the edges of the bins (TV is at least the difference of a half-line;
+//! Dvoretzky, Kiefer and Wolfowitz with Massart's constant, Annals of Probability 18, 1990).
 
 use std::f64::consts::{FRAC_PI_2, PI};
 
@@ -50,16 +50,16 @@ use super::{
 };
 use crate::stats::special::{gamma_quantile, normal_quantile};
 
-/// Groups of the second look at ordered bins.
+/// Groups of the second bound for ordered bins.
 const FIFTHS: usize = 5;
 
-/// Present values that each side needs: the law of the noise is nearly normal from there on.
+/// Minimum number of present values on each side, from which the noise is nearly normal.
 const FEWEST_VALUES: u64 = 30;
 
-/// How far the present values are apart. `None` with fewer than 30 of them on a side.
+/// How far the present values are apart. `None` if a side has fewer than 30.
 ///
-/// Words that training never saw, and those that were not known when the categories were chosen, are one cell. Its share of the
-/// reference is that among the rows by which they were not chosen.
+/// Categories that are not in the training data, and those that were unknown when the categories were chosen, are one cell. Its
+/// share in the reference is that among the rows that were not used to choose the categories.
 pub(super) fn size(samples: &Samples<'_>, confidence: f64) -> Option<Size> {
     let ordered = samples.bins.is_ordered();
     let (reference, window) = (&samples.reference.values, &samples.window.values);
@@ -77,7 +77,7 @@ pub(super) fn size(samples: &Samples<'_>, confidence: f64) -> Option<Size> {
     compare_counts(reference, window, ordered, confidence)
 }
 
-/// Both sides with all unseen words in one cell, the last.
+/// Both sides with all unseen categories in one cell, the last.
 fn join_unseen(samples: &Samples<'_>, unchosen: &[u64]) -> (Vec<u64>, Vec<u64>) {
     let slots = 0..unchosen.len();
     let (unseen, known): (Vec<usize>, Vec<usize>) = slots.partition(|slot| samples.is_unseen(*slot));
@@ -99,11 +99,10 @@ fn join_unseen(samples: &Samples<'_>, unchosen: &[u64]) -> (Vec<u64>, Vec<u64>) 
     )
 }
 
-/// Compares two rows of counts over the same bins. `None` where one of them is empty.
+/// Compares two arrays of counts over the same bins. `None` if one of them is empty.
 ///
-/// The estimate is T over the groups, or the lower bound where that is more; the lower bound is 0 where T is within its own
-/// noise. Each bound holds with probability
-/// `confidence`, each on its own. Counts beyond 2⁵³ lose their last digits.
+/// The estimate is T over the groups, or the lower bound if that is larger. The lower bound is 0 if T is within its noise.
+/// Each bound alone holds with probability `confidence`. Counts above 2⁵³ lose precision.
 pub fn compare_counts(reference: &[u64], window: &[u64], ordered: bool, confidence: f64) -> Option<Size> {
     let cells = cells(reference, window);
     let all = total(&cells);

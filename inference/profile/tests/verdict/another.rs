@@ -1,4 +1,4 @@
-//! A test that the release does not have, over the public API alone: what one has to write, and that it is enough.
+//! A test that is not in the release, written only with the public API: this shows what is needed and that it is enough.
 
 use modelward_profile::{
     Bins, ChosenBy, Counts, Exact, FeatureBins, FeatureJudgement, Judgement, Observed, Reference, Rule,
@@ -13,7 +13,7 @@ use modelward_profile::{
 };
 use modelward_wire::{DriftAspect, DriftVerdict};
 
-/// The share of values in the lowest bin, where sensors fall back to when they fail.
+/// The share of values in the lowest bin, the value of failed sensors.
 #[derive(Debug)]
 struct LowestBin;
 
@@ -37,7 +37,7 @@ impl DriftTest for LowestBin {
     }
 
     fn log_p(&self, samples: &Samples<'_>, _log_level: f64) -> Option<f64> {
-        // Rows by which the bins were cut are no sample of how full they are.
+        // Rows that were used to cut the bins are not an unbiased sample of how full they are.
         let [before, now] = [samples.unchosen?, samples.window].map(lowest);
         let split = Split::new(
             before.hits.into(),
@@ -74,7 +74,7 @@ fn bins() -> Bins {
     Bins::new(features, ScoreBins::from_out_of_fold(&[0.5]).unwrap()).unwrap()
 }
 
-/// 300 rows: x goes through 0 to 99, and every `failing`-th is 0.
+/// 300 rows: x cycles through 0 to 99, and every `failing`-th value is 0.
 fn counts(failing: Option<u16>) -> Counts {
     let bins = bins();
     let mut counts = Counts::new(&bins);
@@ -103,7 +103,7 @@ fn judged(tests: &[&dyn DriftTest], window: &Counts, rule: &Rule) -> Judgement {
     judge_with(tests, &reference, &windows, rule).unwrap()
 }
 
-/// What drifted of x, by name of the test.
+/// The tests that found drift of x, by name.
 fn drifted(x: &FeatureJudgement) -> Vec<&str> {
     let found = x
         .tests
@@ -139,7 +139,7 @@ fn a_test_of_its_own_decides_beside_the_others() {
     let names: Vec<_> = judgement.drifted().map(|feature| &feature.name).collect();
     assert_eq!(names, ["x"]);
 
-    // It takes a share of the level of each feature that it looks at, and of no other.
+    // It takes a share of the level only of features to which it applies.
     for (name, costs) in [("x", true), ("c", false)] {
         let threshold = |judgement: &Judgement| {
             let feature = judgement
@@ -161,7 +161,7 @@ fn its_judgement_is_written_and_read_as_any_other() {
     let read: Judgement = serde_json::from_str(&text).unwrap();
     assert_eq!(read, judgement);
 
-    // A release without the test reads it too.
+    // A release without this test can read it too.
     assert!(test::ALL.iter().all(|test| test.name() != "lowest-bin"));
     assert_eq!(drifted(&read.features[0]), ["lowest-bin"]);
 }

@@ -1,4 +1,4 @@
-//! What the tests share: seeded randomness, and the heart disease data of the samples.
+//! Shared by the tests: seeded random numbers, and the heart disease data of the samples.
 
 use modelward_profile::{
     Bins, Counts, FeatureBins, Judgement, Observed, Reference, Rule, ScoreBins, WindowCounts,
@@ -6,15 +6,15 @@ use modelward_profile::{
     judge,
 };
 
-/// The columns of the files, without the label at their end.
+/// The columns of the files, without the label in the last column.
 pub const FEATURES: [&str; 13] = [
     "age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca",
     "thal",
 ];
-/// What `manifests/samples/heart-1.yaml` declares to be categories.
+/// The columns that `manifests/samples/heart-1.yaml` declares as categorical.
 const CATEGORICAL: [&str; 2] = ["sex", "cp"];
 
-/// One patient; NaN is missing.
+/// One patient. NaN is missing.
 pub type Patient = [f32; 13];
 
 /// `cleveland.csv` or `hungarian.csv` of the samples.
@@ -35,7 +35,7 @@ pub fn patients(file: &str) -> Vec<Patient> {
         .collect()
 }
 
-/// The reference as training on these patients makes it.
+/// The reference of a training on these patients.
 pub fn trained(trained_on: &[Patient]) -> Reference {
     let features = FEATURES.iter().enumerate().map(|(index, name)| {
         let column: Vec<f32> = trained_on.iter().map(|patient| patient[index]).collect();
@@ -82,7 +82,7 @@ pub fn heart_counts(bins: &Bins, patients: &[Patient]) -> Counts {
     counts
 }
 
-/// The judgement on one window that began so many hours after the reference; of windows before it nothing is known.
+/// The judgement on one window that began this many hours after the reference. Earlier windows are unknown.
 pub fn judged(reference: &Reference, window: &Counts, hour: u64) -> Judgement {
     let windows = [WindowCounts {
         from: hour * 3600,
@@ -120,7 +120,7 @@ impl Random {
         }
     }
 
-    /// Counts of `rows` draws from bins of these shares.
+    /// Counts of `rows` draws from bins with these shares.
     pub fn counts(&mut self, shares: &[f64], rows: usize) -> Vec<u64> {
         let mut ends = Vec::with_capacity(shares.len());
         let mut sum = 0.0;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes golden.json beside this file: what SciPy 1.17.1 and NumPy 2.4.6 say, for golden.rs to compare with.
+"""Writes golden.json next to this file: the values of SciPy 1.17.1 and NumPy 2.4.6 that golden.rs compares with.
 
     python3 -m venv venv && venv/bin/pip install scipy==1.17.1 numpy==2.4.6 && venv/bin/python golden.py
 """
@@ -35,7 +35,7 @@ def rates(k0, n0, k1, n1):
 
 
 def variation(reference, window):
-    """T, its lower and its upper bound for categories as defined in src/test/variation.rs, with NumPy and SciPy."""
+    """T and its lower and upper bound for categories as defined in src/test/variation.rs, with NumPy and SciPy."""
     (many, few), (p, q) = (sum(reference), sum(window)), (np.array(s) / sum(s) for s in (reference, window))
     sigma = (np.diag(p) - np.outer(p, p)) / many + (np.diag(q) - np.outer(q, q)) / few
     seen = np.sqrt(np.diag(sigma))

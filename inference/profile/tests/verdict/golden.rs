@@ -1,4 +1,4 @@
-//! The special functions and the tests of two samples, beside what SciPy says: see `golden.py`.
+//! Compares the special functions and the two-sample tests with SciPy: see `golden.py`.
 
 use modelward_profile::{
     stats::{
@@ -33,7 +33,7 @@ fn counts(value: &Value) -> Vec<u64> {
         .collect()
 }
 
-/// Relative distance, or absolute where zero is expected.
+/// Relative error, or absolute error if zero is expected.
 fn close(found: f64, expected: f64, within: f64, what: &Value) {
     let scale = if expected == 0.0 { 1.0 } else { expected.abs() };
     assert!(
@@ -79,7 +79,7 @@ fn the_tail_of_kolmogorov_and_smirnov_equals_scipys() {
         let few = case["few"].as_u64().unwrap();
         let distance = u128::from(case["distance"].as_u64().unwrap());
         let expected = number(&case["p"]);
-        // Near the level the exact tail is asked for.
+        // Near the level the exact tail is computed.
         let found = libm::exp(log_tail(many, few, distance, libm::log(expected)));
         close(found, expected, 1e-7, &case);
     }
@@ -110,7 +110,7 @@ fn two_rates_are_compared_as_by_scipy() {
         let [before, many, now, few] = [0, 1, 2, 3].map(|at| u128::from(counts[at]));
         let p_value = libm::exp(Split::new(before, many, now, few).log_two_sided());
         let expected = number(&case["p"]);
-        // Bounded from above where the tail is long.
+        // An upper bound if the tail is long.
         assert!(
             p_value >= expected * (1.0 - 1e-7) && p_value <= expected * 1.05 + 1e-12,
             "{case}: {p_value}"

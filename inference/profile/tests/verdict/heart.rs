@@ -1,6 +1,6 @@
-//! The default verdict on real patients: trained on Cleveland's, then Hungary's arrive.
+//! The default verdict on real patients: trained on Cleveland, then Hungarian patients arrive.
 //!
-//! The lists of what must and must not be found, the seeds and the sizes were fixed before the first run.
+//! The expected findings, the seeds and the sizes were fixed before the first run.
 
 use crate::common::{FEATURES, Patient, Random, heart_counts, judged, patients, trained};
 use modelward_profile::{ChosenBy, FeatureJudgement, Judgement, Reference};
@@ -9,7 +9,7 @@ use modelward_wire::{DriftAspect, DriftVerdict};
 /// The seed of the demo, and five more.
 const SEEDS: [u64; 6] = [7, 1, 2, 3, 4, 5];
 
-/// A month after the reference it takes more evidence than the half of those who have a slope can give.
+/// A month after the reference more evidence is needed than half of the patients with a slope can give.
 const VALUES_ALWAYS: [&str; 2] = ["age", "restecg"];
 const MISSING_ALWAYS: [&str; 3] = ["slope", "ca", "thal"];
 const VALUES_NEVER: [&str; 3] = ["sex", "exang", "chol"];
@@ -142,7 +142,7 @@ fn they_do_when_half_of_cleveland_was_the_training_data_and_the_other_half_does_
 #[test]
 fn once_a_hungarian_window_is_accepted_as_the_reference_the_next_one_is_quiet() {
     let cleveland = patients("cleveland.csv");
-    // The bins are those of the version that served when the window was counted.
+    // The bins belong to the version that served when the window was counted.
     let bins = trained(&cleveland).bins;
     for seed in SEEDS {
         let hungarian = shuffled("hungarian.csv", seed);

@@ -1,4 +1,4 @@
-//! What the verdict says of real data, and whether it keeps what it promises.
+//! Verdicts on real data, and checks of their guarantees.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,5 +1,5 @@
-//! What the verdict promises, measured by simulation: coverage of the bounds, and halves of real data. Limits are the promise and
-//! the simulation's own error. Lives of versions are simulated in the package `modelward-verdicts`.
+//! Checks the guarantees of the verdict by simulation: coverage of the bounds, and halves of real data. Limits are the guarantee plus the
+//! error of the simulation. Lives of versions are simulated in the package `modelward-verdicts`.
 
 use crate::common::{Patient, Random, heart_counts, judged, patients, trained};
 use modelward_profile::test::{
@@ -8,7 +8,7 @@ use modelward_profile::test::{
 };
 use modelward_wire::DriftVerdict;
 
-/// Standard errors that the worst of some hundred cells may be off by chance.
+/// Standard errors by which the worst of some hundred cells may be off by chance.
 const WORST: f64 = 4.5;
 
 /// Counts misses by cell.
@@ -31,7 +31,7 @@ impl Tally {
         }
     }
 
-    /// At most `promised` on the whole, and at most as much more in the worst cell as chance explains.
+    /// Checks that at most `promised` are missed overall, and in the worst cell at most as many more as chance explains.
     fn assert(&self, what: &str, promised: f64, draws_a_cell: usize) {
         let share = self.misses as f64 / self.draws as f64;
         let (worst, name) = &self.worst;
@@ -59,7 +59,7 @@ fn shapes(bins: usize) -> Vec<(&'static str, Vec<f64>, Vec<f64>)> {
     }
     let mut rare = vec![0.002; bins];
     rare[0] = 1.0 - 0.002 * (bins - 1) as f64;
-    // Moves `tv` from every second bin to the others, as evenly as they hold it.
+    // Moves `tv` from every second bin to the others, in proportion to their shares.
     let spread = |p: &[f64], tv: f64| {
         let half: f64 = p.iter().step_by(2).sum();
         let share = |b: usize| {
@@ -71,7 +71,7 @@ fn shapes(bins: usize) -> Vec<(&'static str, Vec<f64>, Vec<f64>)> {
         };
         (0..p.len()).map(|b| p[b] + tv * share(b)).collect::<Vec<_>>()
     };
-    // Moves it from all in proportion to the last.
+    // Moves it from all bins, in proportion to their shares, to the last one.
     let to_one = |p: &[f64], tv: f64| {
         let last = p[p.len() - 1];
         let mut q: Vec<f64> = p.iter().map(|share| share * (1.0 - tv / (1.0 - last))).collect();

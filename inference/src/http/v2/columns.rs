@@ -1,7 +1,7 @@
 //! The tensors of a request as columns of the model's features.
 //!
-//! Each feature is one input tensor by its name, of shape `[rows]` or `[rows, 1]`; an input that is not there is
-//! missing in every row.
+//! Each feature is an input tensor with its name and shape `[rows]` or `[rows, 1]`. If an input is absent, the feature
+//! is missing in every row.
 
 use super::{
     super::problem::{Problem, quoted},
@@ -22,7 +22,7 @@ pub(super) struct Columns<'a> {
 // === impl Columns ===
 
 impl<'a> Columns<'a> {
-    /// Takes the inputs out of a request; `tail` are the bytes behind its JSON.
+    /// Takes the inputs out of a request. `tail` is the bytes after its JSON.
     pub(super) fn read(
         route: &LoadedRoute,
         request: &mut Request<'a>,
@@ -62,25 +62,25 @@ impl<'a> Columns<'a> {
         }
         if !tail.is_empty() {
             return Err(Problem::malformed(format!(
-                "{} bytes behind the JSON belong to no input",
+                "{} bytes after the JSON do not belong to any input",
                 tail.len()
             )));
         }
         match rows {
             None => Err(Problem::malformed(
-                "\"inputs\" is empty; send one tensor a feature",
+                "\"inputs\" is empty; send one tensor for each feature",
             )),
             Some(0) => Err(Problem::malformed("the inputs have no rows; send at least one")),
             Some(rows) => Ok(Self { columns, rows }),
         }
     }
 
-    /// How many rows they have.
+    /// The number of rows.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Scores the rows and hands what is answered for each to `sink`, with its index.
+    /// Scores the rows and passes the answer for each to `sink`, with its index.
     pub(super) fn score(&self, scoring: &mut Scoring<'_>, mut sink: impl FnMut(usize, RowAnswer)) {
         let schema = scoring.route().bundle.schema();
         let mut cells = Vec::with_capacity(self.columns.len());
@@ -107,7 +107,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The elements of one input, as many as of those before it. Binary ones are taken from the front of `tail`.
+/// The elements of one input, as many as the inputs before it have. Binary ones are taken from the front of `tail`.
 fn read_elements<'a>(
     input: Input<'a>,
     shown: &str,
@@ -124,7 +124,7 @@ fn read_elements<'a>(
     let count = count_rows(input.shape.as_deref(), shown, max_rows)?;
     if *rows.get_or_insert(count) != count {
         return Err(Problem::malformed(format!(
-            "input {shown} has {count} rows, an input before it has another number"
+            "input {shown} has {count} rows, an earlier input has another number of rows"
         )));
     }
     let mut elements = match (input.data, input.binary_size) {
@@ -142,7 +142,7 @@ fn read_elements<'a>(
             let Some((bytes, rest)) = tail.split_at_checked(size) else {
                 let left = tail.len();
                 return Err(Problem::malformed(format!(
-                    "input {shown} has a binary_data_size of {size}, {left} bytes are left behind the JSON"
+                    "input {shown} has a binary_data_size of {size}, but {left} bytes are left after the JSON"
                 )));
             };
             *tail = rest;

@@ -1,4 +1,4 @@
-//! Elements of tensors by their datatypes, as JSON has them and as bytes.
+//! Elements of tensors by datatype, in JSON and in binary.
 
 use std::{borrow::Cow, fmt};
 
@@ -18,11 +18,11 @@ pub(super) enum Element<'a> {
     Text(Cow<'a, str>),
 }
 
-/// A datatype of the protocol that is taken.
+/// A supported datatype of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Datatype {
     Bool,
-    /// Bytes of it, and whether it has a sign.
+    /// Its number of bytes, and whether it is signed.
     Integer(usize, bool),
     Fp32,
     Fp64,
@@ -40,7 +40,7 @@ impl Element<'_> {
             (Self::Single(number), _) => Cell::Single(*number),
             (Self::Integer(number), _) => Cell::Integer(*number),
             (Self::Unsigned(number), _) => Cell::Unsigned(*number),
-            // BOOL is a number of the protocol; in the flat JSON of /predict it is a wrong type.
+            // BOOL is a number in this protocol. In the flat JSON of /predict it is a wrong type.
             (Self::Bool(value), FeatureKind::Numeric { .. }) => Cell::Number(f64::from(u8::from(*value))),
             (Self::Bool(value), FeatureKind::Categorical { .. }) => Cell::Bool(*value),
             (Self::Text(text), _) => Cell::Text(text),
@@ -51,7 +51,7 @@ impl Element<'_> {
 // === impl Datatype ===
 
 impl Datatype {
-    /// The datatype of this name; the text says what is wrong with it.
+    /// The datatype with this name. The error says what is wrong with it.
     pub(super) fn read(name: &str) -> Result<Self, String> {
         Ok(match name {
             "BOOL" => Self::Bool,
@@ -76,7 +76,7 @@ impl Datatype {
         })
     }
 
-    /// Checks that each element is of this type, and makes it one: a missing one is of every type.
+    /// Checks that each element has this type, and converts it. A missing element has every type.
     pub(super) fn check(self, elements: &mut [Element<'_>]) -> Result<(), String> {
         for (index, element) in elements.iter_mut().enumerate() {
             if let Err(found) = self.check_one(element) {
@@ -86,7 +86,7 @@ impl Datatype {
         Ok(())
     }
 
-    /// In the error what was found.
+    /// The error says what was found.
     fn check_one(self, element: &mut Element<'_>) -> Result<(), String> {
         match (self, &*element) {
             (_, Element::Missing)
@@ -94,14 +94,14 @@ impl Datatype {
             | (Self::Fp32, Element::Single(_))
             | (Self::Fp32 | Self::Fp64, Element::Integer(_) | Element::Unsigned(_))
             | (Self::Fp64, Element::Number(_))
-            // Numbers of categories are words in another spelling.
+            // Numbers may be the names of categories.
             | (
                 Self::Bytes,
                 Element::Text(_) | Element::Number(_) | Element::Integer(_) | Element::Unsigned(_),
             ) => Ok(()),
             (Self::Fp32, Element::Number(number)) => {
                 let single = *number as f32;
-                // A number that no float holds is refused with its own digits later.
+                // A number that does not fit into a float is refused later, with its original digits.
                 if single.is_finite() {
                     *element = Element::Single(single);
                 }
@@ -125,7 +125,7 @@ impl Datatype {
                 let bits = i32::try_from(8 * bytes - usize::from(signed)).unwrap_or(63);
                 let end = 2_f64.powi(bits);
                 let start = if signed { -end } else { 0.0 };
-                // The end itself is let through for 64 bits: the largest integer is rounded up to it.
+                // With 64 bits the end itself is accepted, because the largest integer is rounded up to it.
                 let below = *number < end || (bytes == 8 && *number == end);
                 (number.fract() == 0.0 && *number >= start && below)
                     .then_some(())
@@ -201,7 +201,7 @@ fn read_texts(mut bytes: &[u8], count: usize) -> Result<Vec<Element<'_>>, String
     if bytes.is_empty() {
         Ok(texts)
     } else {
-        Err(format!("{} bytes are behind the last element", bytes.len()))
+        Err(format!("there are {} bytes after the last element", bytes.len()))
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    /// What elements of a datatype are for a feature of these categories.
+    /// The cells of elements of a datatype, for a feature with these categories.
     fn read(datatype: &str, categories: &[&str], mut elements: Vec<Element<'_>>) -> Vec<Value> {
         Datatype::read(datatype).unwrap().check(&mut elements).unwrap();
         values(categories, &elements)

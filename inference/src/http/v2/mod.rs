@@ -35,7 +35,7 @@ use crate::{
     serving::{LoadedRoute, Serving},
 };
 
-/// Says how many bytes of a body are JSON, in requests and answers with binary tensors.
+/// The number of bytes of JSON in a body with binary tensors, in requests and answers.
 const JSON_LENGTH_HEADER: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 type ModelPath = Result<Path<String>, PathRejection>;
@@ -44,7 +44,7 @@ type VersionPath = Result<Path<(String, String)>, PathRejection>;
 /// The protocol of tensors.
 struct Tensors {
     version: Option<String>,
-    /// Bytes of JSON, where there are binary tensors.
+    /// Bytes of JSON, if there are binary tensors.
     json_length: Option<usize>,
 }
 

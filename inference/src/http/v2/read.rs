@@ -1,4 +1,4 @@
-//! Reading requests of the Open Inference Protocol: JSON, and where binary tensors begin behind it.
+//! Reads requests of the Open Inference Protocol: the JSON, and where the binary tensors after it begin.
 
 use std::{borrow::Cow, cell::Cell as Counter, fmt};
 
@@ -16,24 +16,24 @@ use super::{
 };
 use crate::bounds::Bounds;
 
-/// Names of the outputs, in the order in which they are answered where no other is asked for, and their datatypes.
+/// Names of the outputs and their datatypes, in the default order of an answer.
 pub(super) const OUTPUTS: [(&str, &str); 3] = [
     ("probability", "FP64"),
     ("class", "INT64"),
     ("predictionId", "BYTES"),
 ];
 
-/// Characters of an id that is given back.
+/// Maximum number of characters of an id that is returned.
 const MAX_ID: usize = 1024;
 
-/// A request as it was read; what no part of it uses was skipped.
+/// A request as it was read, without unused parts.
 #[derive(Debug, Default)]
 pub(super) struct Request<'a> {
     pub(super) id: Option<String>,
     pub(super) inputs: Option<Vec<Input<'a>>>,
     outputs: Vec<Wish>,
     binary_output: bool,
-    /// More inputs than `max_fields` were there.
+    /// Whether there were more inputs than `max_fields`.
     pub(super) too_many: bool,
 }
 
@@ -47,14 +47,14 @@ pub(super) struct Input<'a> {
     pub(super) binary_size: Option<usize>,
 }
 
-/// Flat elements, the first `max_rows` of `total`.
+/// The first `max_rows` elements of `total`, flattened.
 #[derive(Debug, Default)]
 pub(super) struct Elements<'a> {
     pub(super) kept: Vec<Element<'a>>,
     pub(super) total: usize,
 }
 
-/// An output that is asked for.
+/// A requested output.
 #[derive(Debug, Deserialize)]
 struct Wish {
     name: String,
@@ -62,23 +62,23 @@ struct Wish {
     parameters: Option<Parameters>,
 }
 
-/// The parameters that mean something here; others are skipped.
+/// The supported parameters. Others are ignored.
 #[derive(Debug, Default, Deserialize)]
 struct Parameters {
-    /// Of an output: whether it is answered as bytes.
+    /// For an output: whether it is answered in binary.
     #[serde(default, rename = "binary_data")]
     binary: Option<bool>,
-    /// Of the request: the same for every output that does not say.
+    /// For the request: the default of `binary_data` for its outputs.
     #[serde(default, rename = "binary_data_output")]
     all_binary: Option<bool>,
-    /// Of an input: its bytes behind the JSON.
+    /// For an input: its number of bytes after the JSON.
     #[serde(default, rename = "binary_data_size")]
     size: Option<u64>,
 }
 
-/// Reads the JSON of a request within the bounds of one.
+/// Reads the JSON of a request within these bounds.
 pub(super) fn read_request<'t>(text: &'t Text<'_>, bounds: Bounds) -> Result<Request<'t>, Problem> {
-    // One more than allowed distinguishes "full" from "more".
+    // One element more than allowed shows whether there are too many.
     let room = Counter::new(bounds.max_values + 1);
     let request = text.parse(RequestSeed { bounds, room: &room })?;
     if room.get() == 0 {
@@ -102,18 +102,18 @@ pub(super) fn split(body: &[u8], json_length: Option<usize>) -> Result<(&[u8], &
     match json_length {
         None => Ok((body, &[])),
         Some(0) => Err(Problem::malformed(
-            "a raw tensor without JSON is only for models of one input; send JSON",
+            "a raw tensor without JSON is supported only for models with one input; send JSON",
         )),
         Some(length) => body.split_at_checked(length).ok_or_else(|| {
             Problem::malformed(format!(
-                "Inference-Header-Content-Length is {length}, the body has {} bytes",
+                "Inference-Header-Content-Length is {length}, but the body has {} bytes",
                 body.len()
             ))
         }),
     }
 }
 
-/// The outputs to answer, as places in [`OUTPUTS`], each with whether it is binary.
+/// The outputs to answer, as indexes of [`OUTPUTS`], each with whether it is binary.
 pub(super) fn wishes(request: &Request<'_>) -> Result<Vec<(usize, bool)>, Problem> {
     if request.outputs.is_empty() {
         return Ok((0..OUTPUTS.len())
@@ -132,7 +132,7 @@ pub(super) fn wishes(request: &Request<'_>) -> Result<Vec<(usize, bool)>, Proble
         };
         if places.iter().any(|(other, _)| *other == place) {
             return Err(Problem::malformed(format!(
-                "output {:?} is asked for twice",
+                "output {:?} is requested twice",
                 wish.name
             )));
         }
@@ -144,7 +144,7 @@ pub(super) fn wishes(request: &Request<'_>) -> Result<Vec<(usize, bool)>, Proble
 
 // === reading ===
 
-/// `room` counts down the elements that may still be kept, of all tensors together.
+/// `room` is the number of elements that may still be kept, for all tensors together.
 struct RequestSeed<'r> {
     bounds: Bounds,
     room: &'r Counter<usize>,
@@ -287,12 +287,12 @@ impl<'de> Visitor<'de> for InputSeed<'_> {
     }
 }
 
-/// Flattens an array of any depth, row-major, as the protocol allows both.
+/// Flattens an array of any depth in row-major order. The protocol allows flat and nested arrays.
 struct DataSeed<'s, 'de> {
     elements: &'s mut Elements<'de>,
     keep: usize,
     room: &'s Counter<usize>,
-    /// Whether this is inside an array: a bare scalar is no tensor.
+    /// Whether this is inside an array. A bare scalar is not a tensor.
     nested: bool,
 }
 
@@ -381,7 +381,7 @@ impl<'de> Visitor<'de> for DataSeed<'_, 'de> {
     }
 }
 
-/// Outputs that are asked for: more than there are is refused before it is read.
+/// The requested outputs. If there are more than the model has, the rest is refused without reading it.
 struct WishesSeed;
 
 impl<'de> DeserializeSeed<'de> for WishesSeed {

@@ -1,4 +1,4 @@
-//! Writing answers of the Open Inference Protocol.
+//! Writes answers of the Open Inference Protocol.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -9,19 +9,19 @@ use crate::{
     serving::LoadedRoute,
 };
 
-/// What is answered.
+/// The content of an answer.
 pub(super) struct Outcome<'a> {
     /// Name of the model.
     pub(super) model: &'a str,
     /// The version that answers.
     pub(super) route: &'a LoadedRoute,
-    /// What the client calls its request.
+    /// The client's id of the request.
     pub(super) id: Option<&'a str>,
     /// The rows.
     pub(super) finished: Finished,
     /// The id of each row.
     pub(super) ids: Vec<String>,
-    /// Warnings in words.
+    /// Warnings as sentences.
     pub(super) described: Vec<String>,
 }
 
@@ -57,8 +57,8 @@ enum OutputData<'a> {
 // === impl Outcome ===
 
 impl Outcome<'_> {
-    /// The answer's bytes, and how many of them are JSON where binary tensors follow. `wishes` are places in [`OUTPUTS`],
-    /// each with whether it is binary.
+    /// The bytes of the answer, and how many of them are JSON if binary tensors follow. `wishes` are indexes of
+    /// [`OUTPUTS`], each with whether it is binary.
     pub(super) fn write(&self, wishes: &[(usize, bool)]) -> Result<(Vec<u8>, Option<usize>), Problem> {
         let mut tail = Vec::new();
         let mut outputs = Vec::with_capacity(wishes.len());
@@ -75,7 +75,7 @@ impl Outcome<'_> {
             parameters: self.parameters(),
             outputs,
         };
-        // Probability, class and id of a row are 100 bytes as text; growing would hold the answer twice.
+        // Probability, class and id of a row are 100 bytes as text. Growing would hold the answer twice.
         let mut body = Vec::with_capacity(4096 + rows * 100 + tail.len());
         serde_json::to_writer(&mut body, &response)
             .map_err(|error| Problem::malformed(format!("the answer cannot be written: {error}")))?;
@@ -87,7 +87,7 @@ impl Outcome<'_> {
         Ok((body, Some(json_length)))
     }
 
-    /// An output, whose elements go to `tail` where there is one.
+    /// An output. If there is a `tail`, its elements go there.
     fn output(&self, name: &'static str, datatype: &'static str, tail: Option<&mut Vec<u8>>) -> Output<'_> {
         let rows = &self.finished.rows;
         let data = match name {
@@ -133,7 +133,7 @@ impl Outcome<'_> {
 // === impl OutputData ===
 
 impl OutputData<'_> {
-    /// The elements little-endian and without padding, texts with their lengths.
+    /// The elements, little-endian and without padding. Strings have their lengths before them.
     fn write_binary(&self, tail: &mut Vec<u8>) {
         match self {
             Self::Probability(rows) => tail.extend(rows.iter().flat_map(|row| row.probability.to_le_bytes())),

@@ -12,14 +12,14 @@ use crate::{
     error::{Corruption, Error},
 };
 
-/// Name of the list of files, in a directory and in errors.
+/// Name of the manifest, in a directory and in errors.
 pub const MANIFEST: &str = "manifest.json";
 
-/// No manifest is larger: 256 entries of the longest names fit many times.
+/// Maximum size of a manifest. It is many times the size of 256 entries with the longest names.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 impl Client {
-    /// The manifest of this digest, with its bytes. Its digest was verified, and [`Manifest::check`] called.
+    /// The manifest with this digest, and its bytes. It is verified and checked with [`Manifest::check`].
     pub async fn manifest(&self, namespace: &str, digest: &Digest) -> Result<(Manifest, Bytes), Error> {
         let request = Request::get(MANIFEST, paths::manifest(namespace, digest));
         let bytes = self.ask(&request, MAX_MANIFEST_BYTES).await?;
@@ -27,14 +27,14 @@ impl Client {
         verify(&bytes, digest).map_err(refuse)?;
         let manifest: Manifest =
             serde_json::from_slice(&bytes).map_err(|error| refuse(Corruption::Parse(error)))?;
-        // Before any path of it is used: a manifest could name files outside of the directory.
+        // This comes before any use of its paths, because a manifest could name files outside of the directory.
         manifest
             .check()
             .map_err(|error| refuse(Corruption::Invalid(error)))?;
         Ok((manifest, bytes))
     }
 
-    /// A file, of at most `limit` bytes, verified.
+    /// A verified file of at most `limit` bytes.
     pub async fn blob(&self, namespace: &str, digest: &Digest, limit: u64) -> Result<Bytes, Error> {
         let request = Request::get("blob", paths::blob(namespace, digest));
         let bytes = self.ask(&request, limit).await?;
@@ -42,8 +42,8 @@ impl Client {
         Ok(bytes)
     }
 
-    /// Writes the artifact of this digest into `dir`, which exists: each file verified while it comes, the manifest last.
-    /// After an error the directory holds files that are not whole.
+    /// Writes the artifact with this digest into the existing directory `dir`. Each file is verified while it is received. The
+    /// manifest comes last. After an error the directory has incomplete files.
     pub async fn fetch_into(
         &self,
         namespace: &str,
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// One attempt; what an earlier one left is overwritten.
+    /// One attempt. It overwrites what an earlier one left.
     async fn copy_file(&self, request: &Request, file: &FileEntry, path: &Path) -> Result<(), Error> {
         let refuse = |problem| corrupt(&request.call, problem);
         let failed = |source| Error::Write {
@@ -97,7 +97,7 @@ impl Client {
             hash.update(&piece);
             out.write_all(&piece).await.map_err(failed)?;
         }
-        // Without it a write that failed in the background would be found only when the file is opened.
+        // Without this, a failed background write would be noticed only when the file is opened.
         out.flush().await.map_err(failed)?;
         if found != expected {
             return Err(refuse(Corruption::Shorter { found, expected }));
@@ -112,21 +112,21 @@ impl Client {
             .await
     }
 
-    /// Stores a file of an artifact, which is read while it is sent. The ledger refuses bytes that have not this digest.
+    /// Stores a file of an artifact, which is read while it is sent. The ledger refuses bytes with another digest.
     pub async fn put_file(&self, namespace: &str, digest: &Digest, file: &Path) -> Result<(), Error> {
         let path = paths::blob(namespace, digest);
         self.tell(&Request::put_file("blob", path, "application/octet-stream", file))
             .await
     }
 
-    /// Stores the manifest of an artifact whose files are stored.
+    /// Stores the manifest of an artifact after its files.
     pub async fn put_manifest(&self, namespace: &str, digest: &Digest, body: Bytes) -> Result<(), Error> {
         let path = paths::manifest(namespace, digest);
         self.tell(&Request::put(MANIFEST, path, "application/json", body))
             .await
     }
 
-    /// What the artifact of this digest states about itself.
+    /// What the artifact with this digest states about itself.
     pub async fn statement(&self, namespace: &str, digest: &Digest) -> Result<ArtifactStatement, Error> {
         self.ask_json(&Request::get("statement", paths::statement(namespace, digest)))
             .await

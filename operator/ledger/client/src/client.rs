@@ -1,4 +1,4 @@
-//! One call: the token, the deadline, the attempts, and an answer of bounded size.
+//! One call: token, time limits, attempts, and an answer of bounded size.
 
 use std::{
     io,
@@ -25,29 +25,29 @@ use crate::{
     settings::{Retry, Settings, Timeouts, Tls, Token},
 };
 
-/// No answer in JSON is larger: results of Jobs have up to a megabyte, verdicts a few hundred kilobytes.
+/// Maximum size of a JSON answer. Results of Jobs have up to a megabyte, verdicts a few hundred kilobytes.
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
-/// Of the words of a refusal so much is read …
+/// Maximum bytes of a refusal that are read.
 const MAX_REFUSAL_BYTES: usize = 16 << 10;
-/// … within this time …
+/// Time limit for reading a refusal.
 const REFUSAL_TIME: Duration = Duration::from_secs(5);
-/// … and so many characters are kept.
+/// Maximum characters of a refusal that are kept.
 const MAX_REFUSAL: usize = 300;
 
-/// Bytes of a file that are sent at once.
+/// Size of the chunks in which a file is sent.
 const PIECE: usize = 256 << 10;
-/// An upload may take as long as its file at so many bytes a second, and [`Timeouts::read`] beside it. The ledger itself ends one
+/// The time limit of an upload is its size at this many bytes per second, plus [`Timeouts::read`]. The ledger itself ends an upload
 /// that pauses.
 const SLOWEST_UPLOAD: u64 = 256 << 10;
 
-/// Calls one ledger. Clones share its connections, and what they know of whether it answers.
+/// A client for one ledger. Clones share its connections, and the knowledge whether it answers.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
-    /// Without a bound on the time to the answer's begin: it begins once the whole file was sent.
+    /// Without a time limit for the start of the answer, which comes only after the whole file was sent.
     uploads: reqwest::Client,
     shared: Arc<Shared>,
-    /// How long an attempt may take.
+    /// Time limit of an attempt.
     call: Option<Duration>,
     retry: Retry,
 }
@@ -60,7 +60,7 @@ struct Shared {
     breaker: Breaker,
 }
 
-/// What is sent to the ledger.
+/// A request to the ledger.
 pub(crate) struct Request {
     pub call: Call,
     path: String,
@@ -83,17 +83,17 @@ struct Refusal {
 // === impl Request ===
 
 impl Request {
-    /// Asks for what is at this path.
+    /// A GET of this path.
     pub fn get(what: &str, path: String) -> Self {
         Self::new(Method::GET, what, path, None)
     }
 
-    /// Deletes what is there.
+    /// A DELETE of this path.
     pub fn delete(what: &str, path: String) -> Self {
         Self::new(Method::DELETE, what, path, None)
     }
 
-    /// Puts these bytes there.
+    /// A PUT of these bytes.
     pub fn put(what: &str, path: String, content_type: &'static str, body: Bytes) -> Self {
         Self::new(
             Method::PUT,
@@ -103,13 +103,13 @@ impl Request {
         )
     }
 
-    /// Puts the content of this file there.
+    /// A PUT of the content of this file.
     pub fn put_file(what: &str, path: String, content_type: &'static str, file: &Path) -> Self {
         let content = Content::File(file.to_owned());
         Self::new(Method::PUT, what, path, Some((content_type, content)))
     }
 
-    /// Sends a message there.
+    /// A request with a JSON message.
     pub fn json(method: Method, what: &str, path: String, message: &impl Serialize) -> Result<Self, Error> {
         let body = serde_json::to_vec(message).map_err(Error::Json)?;
         let body = Some(("application/json", Content::Bytes(body.into())));
@@ -128,7 +128,7 @@ impl Request {
 // === impl Client ===
 
 impl Client {
-    /// A client with these settings. It makes no connection yet; the error is [`Error::Setup`].
+    /// A client with these settings. It does not connect yet. The error is [`Error::Setup`].
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let Settings {
             url,
@@ -145,7 +145,7 @@ impl Client {
             let mut builder = reqwest::Client::builder()
                 .user_agent(program)
                 .connect_timeout(timeouts.connect)
-                // A token must never follow a redirect, nor pass a proxy that happens to be in the environment.
+                // A token must never be sent to a redirect or to a proxy from the environment.
                 .redirect(redirect::Policy::none())
                 .no_proxy();
             if let Some(proxy) = &proxy {
@@ -171,7 +171,7 @@ impl Client {
         })
     }
 
-    /// The same client, each attempt of which may take as long as this.
+    /// The same client with this time limit of an attempt.
     #[must_use]
     pub fn within(&self, call: Duration) -> Self {
         Self {
@@ -180,7 +180,7 @@ impl Client {
         }
     }
 
-    /// The same client with other attempts.
+    /// The same client with another retry policy.
     #[must_use]
     pub fn retrying(&self, retry: Retry) -> Self {
         Self {
@@ -189,12 +189,12 @@ impl Client {
         }
     }
 
-    /// The attempts of a call that begins now.
+    /// The attempts of a call that starts now.
     pub(crate) fn attempts(&self) -> Attempts {
         Attempts::new(self.retry, Instant::now())
     }
 
-    /// The whole answer, of at most `limit` bytes.
+    /// The complete answer of at most `limit` bytes.
     pub(crate) async fn ask(&self, request: &Request, limit: u64) -> Result<Bytes, Error> {
         let mut attempts = self.attempts();
         loop {
@@ -215,13 +215,13 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(|error| corrupt(&request.call, Corruption::Parse(error)))
     }
 
-    /// Sends something whose answer is its status.
+    /// Sends a request whose answer is only a status.
     pub(crate) async fn tell(&self, request: &Request) -> Result<(), Error> {
         let mut attempts = self.attempts();
         loop {
             match self.send(request).await {
                 Ok(response) => {
-                    // The ledger has it, whatever else it says. A connection whose answer was read is used again.
+                    // The ledger accepted it, whatever the answer says. The answer is read so that the connection can be reused.
                     let _ = read(response, &request.call, MAX_ANSWER_BYTES).await;
                     return Ok(());
                 }
@@ -230,7 +230,7 @@ impl Client {
         }
     }
 
-    /// One attempt: a successful answer, of which nothing was read.
+    /// One attempt. Returns a successful answer whose body was not read.
     pub(crate) async fn send(&self, request: &Request) -> Result<Response, Error> {
         let Shared {
             url,
@@ -294,7 +294,7 @@ impl Client {
     }
 }
 
-/// A body that reads this file while it is sent, and its length.
+/// A body that reads this file while it is sent, and the length of the file.
 async fn open_body(path: &Path) -> Result<(Body, u64), Error> {
     let failed = |source| Error::Read {
         path: path.to_owned(),
@@ -310,7 +310,7 @@ async fn open_body(path: &Path) -> Result<(Body, u64), Error> {
     Ok((Body::wrap_stream(pieces), length))
 }
 
-/// The token, as the ledger wants to see it.
+/// The header with the token.
 async fn read_token(file: &Path) -> Result<HeaderValue, Error> {
     let failed = |source| Error::Token {
         path: file.to_owned(),
@@ -319,14 +319,14 @@ async fn read_token(file: &Path) -> Result<HeaderValue, Error> {
     let token = tokio::fs::read_to_string(file).await.map_err(failed)?;
     let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
     let mut value = value.map_err(|_| {
-        let problem = "it must hold one token on one line";
+        let problem = "it must have one token on one line";
         failed(io::Error::new(io::ErrorKind::InvalidData, problem))
     })?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// The next piece of an answer.
+/// The next chunk of an answer.
 pub(crate) async fn next_piece(response: &mut Response, call: &Call) -> Result<Option<Bytes>, Error> {
     let piece = response.chunk().await;
     piece.map_err(|error| unanswered(call, Some(Unanswered::BrokenOff), error))
@@ -345,7 +345,7 @@ async fn read(mut response: Response, call: &Call, limit: u64) -> Result<Bytes, 
     Ok(bytes.into())
 }
 
-/// The words of a refusal, or the start of whatever it says.
+/// The message of a refusal, or the start of its body.
 async fn read_refusal(mut response: Response) -> String {
     let mut bytes = Vec::new();
     let read = async {
@@ -357,7 +357,7 @@ async fn read_refusal(mut response: Response) -> String {
             }
         }
     };
-    // What came by then says enough.
+    // After a timeout, the part that was received is enough.
     let _ = tokio::time::timeout(REFUSAL_TIME, read).await;
     let message = match serde_json::from_slice::<Refusal>(&bytes) {
         Ok(refusal) => refusal.error,
@@ -366,7 +366,8 @@ async fn read_refusal(mut response: Response) -> String {
     shorten(&message, MAX_REFUSAL)
 }
 
-/// The error of a call without an answer. Its address is left out: it names one object, and others may get the same error.
+/// The error of a call without an answer. It does not contain the address, which names one object, because others may get the
+/// same error.
 fn unanswered(call: &Call, kind: Option<Unanswered>, error: reqwest::Error) -> Error {
     let begun = if error.is_timeout() {
         Unanswered::Timeout
@@ -380,7 +381,7 @@ fn unanswered(call: &Call, kind: Option<Unanswered>, error: reqwest::Error) -> E
     }
 }
 
-/// The error of an answer that is not what it must be.
+/// The error of an invalid answer.
 pub(crate) fn corrupt(call: &Call, problem: Corruption) -> Error {
     Error::Corrupt {
         what: call.what.clone(),

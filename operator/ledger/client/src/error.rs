@@ -1,11 +1,11 @@
-//! Why a call of the ledger has no result.
+//! Why a call of the ledger failed.
 
 use std::{fmt, io, path::PathBuf};
 
 use modelward_wire::{Digest, ManifestError, ManifestKind};
 use reqwest::{Method, StatusCode};
 
-/// What was asked, without the address.
+/// A call without its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// The method.
@@ -14,12 +14,12 @@ pub struct Call {
     pub what: String,
 }
 
-/// Why a call of the ledger has no result.
+/// Why a call of the ledger failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The settings make no client.
-    #[error("cannot make an http client")]
+    /// The client cannot be created from the settings.
+    #[error("cannot create an http client")]
     Setup(#[source] reqwest::Error),
     /// The token cannot be read.
     #[error("failed to read the token in {}", path.display())]
@@ -32,41 +32,41 @@ pub enum Error {
     /// A message cannot be written as JSON.
     #[error("cannot write a message as JSON")]
     Json(#[source] serde_json::Error),
-    /// The ledger did not answer, or not whole.
+    /// The ledger did not answer, or not completely.
     #[error("the ledger {kind}")]
     Unanswered {
-        /// What was asked.
+        /// The call.
         call: Call,
-        /// How far it came.
+        /// How it failed.
         kind: Unanswered,
         /// Why.
         source: reqwest::Error,
     },
-    /// The ledger did not answer a moment ago, and was not asked again.
+    /// The ledger did not answer a moment ago and was not called again.
     #[error("the ledger did not answer: {why}")]
     Away {
-        /// What the last call met.
+        /// The error of the last call.
         why: String,
     },
-    /// The ledger answered something else than was asked for.
+    /// The ledger answered with an error status.
     #[error("the ledger answered {}: {message}", status.as_u16())]
     Refused {
-        /// What was asked.
+        /// The call.
         call: Call,
         /// Its status.
         status: StatusCode,
-        /// Its words, or the start of the answer where that has no words; at most 300 characters, which may be none.
+        /// Its message, or the start of the body if it has no message. At most 300 characters, and may be empty.
         message: String,
     },
-    /// The answer is not what it must be.
-    #[error("{what} as the ledger sent it {problem}")]
+    /// The answer is not valid.
+    #[error("{what} from the ledger {problem}")]
     Corrupt {
-        /// What was asked for, as in [`Call::what`].
+        /// The subject of the call, as in [`Call::what`].
         what: String,
         /// What is wrong with it.
         problem: Corruption,
     },
-    /// A file that is to be stored cannot be read.
+    /// A file to store cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
         /// Its path.
@@ -84,33 +84,33 @@ pub enum Error {
     },
 }
 
-/// How far a call came that has no whole answer.
+/// How a call without a complete answer failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unanswered {
-    /// There was no connection, or it ended before an answer.
+    /// The connection failed, or ended before an answer.
     Connect,
-    /// No answer began in time.
+    /// No answer started in time.
     Timeout,
     /// The answer ended, or paused for too long, in the middle.
     BrokenOff,
 }
 
-/// What is wrong with an answer. Artifacts are the same tomorrow, so asking again gives the same.
+/// What is wrong with an answer. Artifacts never change, so another call gives the same answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Corruption {
-    /// It is longer than anything of its kind may be.
+    /// It is longer than the maximum of its kind.
     #[error("has more than {limit} bytes")]
     TooLarge {
-        /// Bytes that had come when it was given up.
+        /// Bytes received before the client gave up.
         found: u64,
-        /// The most that is read.
+        /// The maximum.
         limit: u64,
     },
     /// A file is longer than the manifest states.
     #[error("has more bytes than the {expected} that the manifest states")]
     Longer {
-        /// Bytes that had come when it was given up.
+        /// Bytes received before the client gave up.
         found: u64,
         /// Bytes that the manifest states.
         expected: u64,
@@ -118,41 +118,41 @@ pub enum Corruption {
     /// A file is shorter than the manifest states.
     #[error("has {found} bytes, expected {expected}")]
     Shorter {
-        /// Bytes that came.
+        /// Number of bytes received.
         found: u64,
         /// Bytes that the manifest states.
         expected: u64,
     },
-    /// Its bytes are not those that the digest names.
+    /// Its bytes do not match the digest.
     #[error("has digest {found}, expected {expected}")]
     Digest {
-        /// The digest of the bytes that came.
+        /// The digest of the received bytes.
         found: Digest,
-        /// The digest that was asked for.
+        /// The expected digest.
         expected: Digest,
     },
-    /// It is no JSON of the right form.
+    /// It is not JSON of this form.
     #[error("does not parse: {0}")]
     Parse(serde_json::Error),
-    /// A manifest that must not be trusted.
+    /// It is an invalid manifest.
     #[error("is not valid: {0}")]
     Invalid(ManifestError),
-    /// A bundle where a snapshot was asked for, or the other way round.
+    /// It is a bundle instead of a snapshot, or vice versa.
     #[error("is of a {found:?}, expected a {expected:?}")]
     Kind {
-        /// What the manifest says.
+        /// The kind in the manifest.
         found: ManifestKind,
-        /// What was asked for.
+        /// The expected kind.
         expected: ManifestKind,
     },
 }
 
 /// For answers that may be absent.
 pub trait Optional {
-    /// What is there where something is.
+    /// The type of the answer.
     type Answer;
 
-    /// The answer, or nothing where the ledger has none (404).
+    /// The answer, or `None` if the ledger has none (404).
     fn optional(self) -> Result<Option<Self::Answer>, Error>;
 }
 
@@ -170,7 +170,7 @@ impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect | Self::Timeout => "did not answer",
-            Self::BrokenOff => "broke off its answer",
+            Self::BrokenOff => "did not complete its answer",
         })
     }
 }
@@ -178,13 +178,13 @@ impl fmt::Display for Unanswered {
 // === impl Error ===
 
 impl Error {
-    /// Whether the ledger says that it does not have what was asked for.
+    /// Whether the ledger answered that it does not have this.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
-    /// The status and the words of a ledger that understood what was asked and will say the same again. A ledger that is
-    /// away, busy or does not know the caller yet may answer later.
+    /// The status and the message, if the ledger understood the request and will answer the same again. A ledger that is
+    /// unavailable or busy, or does not know the caller yet, may answer differently later.
     pub fn refusal(&self) -> Option<(u16, &str)> {
         match self {
             Self::Refused { status, message, .. } => match status.as_u16() {

@@ -6,8 +6,8 @@
 //!                └──── typed answers, Error ◄──bounded──────┘
 //! ```
 //!
-//! A token follows no redirect and passes no proxy that only the environment names. Every answer is read up to a bound. No
-//! error names an address, so that the uid or digest of one object does not reach the conditions of another.
+//! A token is never sent to a redirect or to a proxy from the environment. Every answer is read up to a limit. Errors do not
+//! contain addresses, so that the uid or digest of one object does not appear in the conditions of another.
 
 mod artifacts;
 mod client;

@@ -1,4 +1,4 @@
-//! When a call may be made, and made again.
+//! When a call may be made and repeated.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -21,7 +21,7 @@ pub(crate) struct Attempts {
     pause: Duration,
 }
 
-/// Whether the ledger answered the last call, for all clones of a client.
+/// Whether the ledger answered the last call. Shared by all clones of a client.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     away: Mutex<Option<Away>>,
@@ -30,16 +30,16 @@ pub(crate) struct Breaker {
 /// A ledger that did not answer.
 #[derive(Clone, Debug)]
 struct Away {
-    /// When it may be asked again.
+    /// When it may be called again.
     until: Instant,
-    /// What the last call met.
+    /// The error of the last call.
     why: String,
 }
 
 // === impl Attempts ===
 
 impl Attempts {
-    /// None made yet.
+    /// No attempts yet.
     pub fn new(retry: Retry, now: Instant) -> Self {
         let pause = match retry {
             Retry::Within { first, .. } => first,
@@ -52,12 +52,12 @@ impl Attempts {
         }
     }
 
-    /// Waits until another attempt is due; the error where there is none.
+    /// Waits until another attempt is due. Returns the error if there is none.
     pub async fn wait_after(&mut self, call: &Call, error: Error) -> Result<(), Error> {
         let Some(pause) = self.next_pause(&error, Instant::now()) else {
             return Err(error);
         };
-        tracing::warn!(reason = chain(&error), "the ledger failed {call}, trying again");
+        tracing::warn!(reason = chain(&error), "ledger call {call} failed, trying again");
         tokio::time::sleep(pause).await;
         Ok(())
     }
@@ -92,8 +92,8 @@ impl Attempts {
 // === impl Breaker ===
 
 impl Breaker {
-    /// Gives the last error while the ledger is away. When that time is over, one caller asks, which may take as long as
-    /// `asking`, and the others go on getting the error until it has its answer.
+    /// Returns the last error while the ledger is considered unavailable. After that time one caller tries again, for at most
+    /// `asking`, and the others still get the error until it has an answer.
     pub fn ask_one_at_a_time(&self, now: Instant, asking: Duration) -> Result<(), Error> {
         let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(last) = away.as_mut() else {
@@ -108,12 +108,12 @@ impl Breaker {
         Ok(())
     }
 
-    /// Notes that the ledger answered.
+    /// Records that the ledger answered.
     pub fn note_answer(&self) {
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Notes why the ledger did not answer, and until when it is left alone.
+    /// Records why the ledger did not answer, and until when it is not called.
     pub fn note_away(&self, why: String, until: Instant) {
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(Away { until, why });
     }

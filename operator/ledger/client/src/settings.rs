@@ -1,32 +1,32 @@
-//! How a program calls the ledger.
+//! Settings for calls of the ledger.
 
 use std::{path::PathBuf, time::Duration};
 
 use reqwest::Certificate;
 
-/// Where the ledger is, who calls it, and for how long.
+/// Settings of a client.
 #[derive(Clone)]
 pub struct Settings {
     /// Address of the ledger, such as `http://modelward-ledger.modelward-system.svc:8090`.
     pub url: String,
     /// The program and its version, sent with each call.
     pub program: &'static str,
-    /// Proves who calls.
+    /// The credentials of the caller.
     pub token: Token,
     /// How long a call may take.
     pub timeouts: Timeouts,
-    /// Whether a call that failed is repeated.
+    /// Whether a failed call is repeated.
     pub retry: Retry,
-    /// Address of a proxy to call through. Without one no proxy is used, whatever the environment says.
+    /// Address of a proxy. Without one no proxy is used, not even one of the environment.
     pub proxy: Option<String>,
-    /// Which certificates the ledger may show.
+    /// The certificates that are accepted from the ledger.
     pub tls: Tls,
 }
 
-/// Proves to the ledger who calls.
+/// The credentials of the caller.
 #[derive(Clone, Debug)]
 pub enum Token {
-    /// A file that holds a token. It is read at each call, because the kubelet replaces it long before the token expires.
+    /// A file with a token. It is read for each call, because the kubelet replaces it long before the token expires.
     File(PathBuf),
     /// No token.
     Absent,
@@ -35,54 +35,54 @@ pub enum Token {
 /// How long a call may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// Until a connection is open.
+    /// For opening a connection.
     pub connect: Duration,
-    /// Between two pieces of an answer, and until the first.
+    /// For the start of an answer, and between two chunks of it.
     pub read: Duration,
-    /// For all of one attempt; none where only the other two bound it.
+    /// For a whole attempt. If absent, only the other two apply.
     pub call: Option<Duration>,
 }
 
-/// What happens to a call that failed.
+/// What happens after a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// It is not repeated.
     Never,
-    /// It is not repeated, and after one without an answer every call fails at once for this long. Then one call asks, and the
-    /// others go on failing until it has its answer.
+    /// It is not repeated. After a call without an answer, all calls fail at once for some time. Then one call tries again, and the
+    /// others still fail until it has an answer.
     Breaker {
-        /// How long the ledger is left alone.
+        /// How long the ledger is not called.
         pause: Duration,
     },
-    /// It is repeated where the ledger was away or busy, or refused a token that may be a moment too new or too old.
+    /// It is repeated if the ledger was unavailable or busy, or refused a token that may be slightly too new or too old.
     Within {
-        /// No attempt begins later than this after the first.
+        /// No attempt starts later than this after the first.
         patience: Duration,
-        /// The same for a refused token, where it is shorter.
+        /// The same for a refused token, if this is shorter.
         refused: Duration,
-        /// Pause after the first attempt; doubled after each.
+        /// Pause after the first attempt. It is doubled after each.
         first: Duration,
-        /// Longest pause.
+        /// Maximum pause.
         longest: Duration,
     },
 }
 
-/// Which certificates the ledger may show.
+/// The certificates that are accepted from the ledger.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Tls {
-    /// None: for an address of `http://`. An image may have no root certificates, and loading none would be an error.
+    /// None, for an `http://` address. An image may have no root certificates, and loading none would be an error.
     Plain,
-    /// Those that the system trusts.
+    /// Those of the system.
     SystemRoots,
-    /// Those of these authorities and no others.
+    /// Only those of these authorities.
     Roots(Vec<Certificate>),
 }
 
 // === impl Tls ===
 
 impl Tls {
-    /// What this address needs where nothing else is configured.
+    /// The default for this address.
     pub fn of(url: &str) -> Self {
         if url.starts_with("https:") {
             Self::SystemRoots

@@ -1,4 +1,4 @@
-//! What was counted of a model's traffic, and what its predictions turned out to be.
+//! Counts of a model's traffic, and labels of its predictions.
 
 use modelward_profile::CountsBatch;
 use modelward_wire::{FeedbackOutcome, FeedbackRecord, paths};
@@ -10,21 +10,21 @@ use crate::{
     error::Error,
 };
 
-/// What became of a label.
+/// The result for a label.
 #[derive(Deserialize)]
 struct Kept {
     outcome: FeedbackOutcome,
 }
 
 impl Client {
-    /// Reports what was counted by now. Reporting it twice does no harm.
+    /// Reports the current counts. It is safe to repeat this.
     pub async fn put_counts(&self, namespace: &str, model: &str, batch: &CountsBatch) -> Result<(), Error> {
         let path = paths::counts(namespace, model);
         self.tell(&Request::json(Method::PUT, "counts", path, batch)?)
             .await
     }
 
-    /// Reports a label. Reporting it twice does no harm.
+    /// Reports a label. It is safe to repeat this.
     pub async fn post_feedback(
         &self,
         namespace: &str,

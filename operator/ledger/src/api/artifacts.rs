@@ -28,9 +28,9 @@ use crate::{
     store::{Kind, Stored},
 };
 
-/// A manifest names 256 files at most; their blobs are asked for this many at a time.
+/// A manifest names at most 256 files. This many of their blobs are looked up at the same time.
 const HEADS_AT_ONCE: usize = 16;
-/// A snapshot's statement holds its schema: a few kilobytes a feature.
+/// The statement of a snapshot has its schema: a few kilobytes for each feature.
 const MAX_STATEMENT_BYTES: u64 = 32 * 1024 * 1024;
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
@@ -44,7 +44,7 @@ pub(super) async fn put_blob(
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
     let mut body = Incoming::new(request, "blob", app.max_blob_bytes, app.idle_timeout)?;
-    // One that does not say its length is counted once its manifest is in the index.
+    // A blob without a declared length is counted when its manifest is in the index.
     let more = Amount {
         rows: 0,
         bytes: length.unwrap_or(0),
@@ -88,7 +88,7 @@ pub(super) async fn put_manifest(
         .store
         .put(&namespace, Kind::Manifest, &digest, body.bytes())
         .await?;
-    // The artifact is there whatever becomes of its row: the answer does not wait for PostgreSQL.
+    // The artifact is stored, even if adding its row fails, so the answer does not wait for PostgreSQL.
     let index = app.index.clone();
     tokio::spawn(async move {
         let now = jiff::Timestamp::now().as_microsecond();
@@ -108,7 +108,7 @@ pub(super) async fn put_manifest(
     Ok(created(stored))
 }
 
-/// Refuses a manifest that names blobs which are not there, or with sizes which are not theirs.
+/// Refuses a manifest that names missing blobs or wrong sizes.
 async fn check_blobs(app: &App, namespace: &str, manifest: &Manifest) -> Result<(), ApiError> {
     let heads = manifest.files.iter().cloned().map(|file| {
         let (store, namespace) = (app.store.clone(), namespace.to_owned());
@@ -138,7 +138,7 @@ async fn check_blobs(app: &App, namespace: &str, manifest: &Manifest) -> Result<
     }
     match heads.iter().find(|(file, size)| *size != Some(file.size)) {
         Some((file, size)) => Err(ApiError::Unprocessable(format!(
-            "the manifest gives {} {} bytes, its blob has {}",
+            "{} has {} bytes in the manifest, but its blob has {}",
             file.path,
             file.size,
             size.unwrap_or_default()
@@ -185,14 +185,14 @@ async fn give(
         .metrics
         .sent
         .get_or_create_owned(&KindLabels { kind: kind.name() });
-    // A file that shrinks under the reader cuts the body short of its Content-Length, which the reader sees.
+    // If a file shrinks while it is read, the body is shorter than its Content-Length, which the client notices.
     let body = Body::from_stream(found.into_stream().inspect_ok(move |piece| {
         sent.inc_by(piece.len() as u64);
     }));
     Ok((head, body).into_response())
 }
 
-/// What an artifact states about itself, from the bytes that its digest covers: the manifest is hashed, and so is the file.
+/// What an artifact states about itself, from verified bytes: the digests of the manifest and of the file are checked.
 pub(super) async fn get_statement(
     State(app): Shared,
     Extension(caller): Extension<Caller>,
@@ -231,7 +231,7 @@ pub(super) async fn get_statement(
     }))
 }
 
-/// The bytes of an object, where they are those that its digest promises.
+/// The bytes of an object, if they match its digest.
 async fn verified(
     app: &App,
     namespace: &str,
@@ -254,7 +254,7 @@ async fn verified(
         Ok(Some(bytes))
     } else {
         Err(ApiError::Unprocessable(format!(
-            "{name} {digest} is damaged in the store; publish the same artifact again to heal it"
+            "{name} {digest} is damaged in the store; publish the same artifact again to repair it"
         )))
     }
 }
@@ -306,7 +306,7 @@ fn describe(kind: Kind, digest: &Digest, size: u64) -> Result<HeaderMap, ApiErro
         (header::CONTENT_LENGTH, HeaderValue::from(size)),
         (header::CONTENT_TYPE, HeaderValue::from_static(media)),
         (header::ETAG, etag),
-        // The bytes of this name never change; private, because reading needs authentication.
+        // The bytes with this name never change. Private, because reading requires authentication.
         (header::CACHE_CONTROL, IMMUTABLE),
     ]))
 }

@@ -1,4 +1,4 @@
-//! Counts of what serving saw, as cumulative totals.
+//! Counts of traffic, as cumulative totals.
 
 use axum::{
     Extension, Json,
@@ -33,18 +33,18 @@ pub(super) struct Interval {
     end: Option<i64>,
 }
 
-/// Rows that one process answers in a second at the very most. A total that claims more would drown what all others counted.
+/// Maximum rows per second of one process. A total that claims more would dominate the counts of all others.
 const MAX_ROWS_A_SECOND: u64 = 100_000;
-/// A model of 1,000 features reports about 0.5 MiB a window and route; [`MAX_COUNTERS`] of 100,000 to 999,999 each take 7.3 MiB.
+/// A model with 1,000 features reports about 0.5 MiB per window and route. [`MAX_COUNTERS`] of 100,000 to 999,999 each take 7.3 MiB.
 const MAX_COUNTS_BYTES: u64 = 12 * 1024 * 1024;
-/// How far ahead the clock of a node may be.
+/// How far the clock of a node may be ahead.
 pub(super) const CLOCK_SECONDS: i64 = 300;
-/// Totals of older windows would be deleted as soon as they are there.
+/// Totals of older windows would be deleted immediately.
 const MAX_AGE_SECONDS: i64 = 90 * 24 * 3600;
 const MAX_WINDOW_SECONDS: u32 = 604_800;
-/// A total that is taken while rows are being counted is out of step by these, at most one a thread.
+/// A total that is taken while rows are being counted may be inconsistent by this many rows, at most one per thread.
 const IN_FLIGHT: u64 = 1 << 20;
-/// What any counter may say: the largest whole number that every JSON reader holds exactly.
+/// Maximum value of a counter: the largest integer that every JSON parser reads exactly.
 const MAX_COUNT: u64 = (1 << 53) - 1;
 
 pub(super) async fn put_counts(
@@ -114,7 +114,7 @@ pub(super) async fn get_counts(
     Ok(Json(json!({"versions": versions})))
 }
 
-/// Refuses what no server of ours sends, and gives the length of its windows.
+/// Refuses a batch that no inference server sends, and returns the length of its windows.
 fn check_batch(batch: &CountsBatch, now: i64) -> Result<i32, ApiError> {
     let bad = |why: String| Err(ApiError::Unprocessable(why));
     if batch.format != ENVELOPE_FORMAT {
@@ -145,7 +145,7 @@ fn check_batch(batch: &CountsBatch, now: i64) -> Result<i32, ApiError> {
         }
         if start.rem_euclid(i64::from(length)) != 0 {
             return bad(format!(
-                "a window starts at {start}, which is no multiple of its {length} seconds"
+                "a window starts at {start}, which is not a multiple of its {length} seconds"
             ));
         }
         if start > now + CLOCK_SECONDS {
@@ -171,7 +171,7 @@ fn check_batch(batch: &CountsBatch, now: i64) -> Result<i32, ApiError> {
     Ok(length)
 }
 
-/// What can be said of counts without their bins.
+/// Checks counts without knowing their bins.
 fn check_counts(counts: &Counts, window_seconds: u32) -> Result<(), String> {
     if counts.format != COUNTS_FORMAT {
         return Err(format!(
@@ -202,12 +202,12 @@ fn check_counts(counts: &Counts, window_seconds: u32) -> Result<(), String> {
     let most = u64::from(window_seconds.max(60)) * MAX_ROWS_A_SECOND;
     if rows.max(score.rows) > most {
         return Err(format!(
-            "they claim {} rows, and one process answers at most {MAX_ROWS_A_SECOND} a second, {most} in its window",
+            "they claim {} rows, but one process answers at most {MAX_ROWS_A_SECOND} per second, {most} in its window",
             rows.max(score.rows)
         ));
     }
     if rows.max(score.rows) > ROW_LIMIT + IN_FLIGHT {
-        return Err(format!("one process counts at most {ROW_LIMIT} rows a window"));
+        return Err(format!("one process counts at most {ROW_LIMIT} rows per window"));
     }
     if rows.abs_diff(score.rows) > IN_FLIGHT {
         return Err(format!("{rows} rows have {} scores", score.rows));
@@ -231,7 +231,7 @@ fn check_counts(counts: &Counts, window_seconds: u32) -> Result<(), String> {
     if scores.is_none_or(|scores| scores > score.rows + IN_FLIGHT) {
         return Err("there are more scores in the bins than rows".into());
     }
-    // A score is at most one, and so is its square.
+    // A score and its square are at most one.
     let most = u128::from(score.rows + IN_FLIGHT) * u128::from(modelward_profile::FixedSum::SCALE);
     let sums = [zero, one].map(|class| [class.sum, class.sum_squares]);
     if sums.iter().flatten().any(|sum| sum.0 > most) {
@@ -240,7 +240,7 @@ fn check_counts(counts: &Counts, window_seconds: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// The latest total of each key in a batch, with its route, and what became of the others.
+/// The latest total of each key in a batch, with its route, and the numbers of the others.
 fn fold(batch: CountsBatch) -> Result<(Vec<Total>, Tally), ApiError> {
     let routes: Vec<(Digest, Route)> = batch
         .routes
@@ -264,7 +264,7 @@ fn fold(batch: CountsBatch) -> Result<(Vec<Total>, Tally), ApiError> {
         let route = envelope.key.route;
         let Some((_, route)) = routes.iter().find(|(digest, _)| *digest == route) else {
             return Err(ApiError::Unprocessable(format!(
-                "an envelope is of route {route}, which is the digest of none of the batch's routes"
+                "an envelope has route {route}, which is not the digest of a route of the batch"
             )));
         };
         latest.push(Total {
@@ -273,7 +273,7 @@ fn fold(batch: CountsBatch) -> Result<(Vec<Total>, Tally), ApiError> {
             envelope: envelope.clone(),
         });
     }
-    // An envelope that a later one of the same batch replaced is late.
+    // An envelope that was replaced by a later one of the same batch is late.
     tally.late = sent - latest.len() as u64 - tally.repeated - tally.refused;
     Ok((latest, tally))
 }
@@ -416,6 +416,6 @@ mod tests {
         let mut one = batch();
         one.routes[0].weight = 99;
         let error = fold(one).err().unwrap().to_string();
-        assert!(error.contains("none of the batch's routes"), "{error}");
+        assert!(error.contains("not the digest of a route"), "{error}");
     }
 }

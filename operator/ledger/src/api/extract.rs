@@ -1,4 +1,4 @@
-//! What handlers take from a request: its path and its body.
+//! Extractors of handlers: the path and the body of a request.
 
 use axum::{
     extract::{FromRequestParts, Path, Request},
@@ -86,7 +86,7 @@ pub(super) fn checked_namespace(text: String) -> Result<String, ApiError> {
     Err(ApiError::BadRequest(format!("{text:?} is not a namespace")))
 }
 
-/// One spelling only, so that one object has one address.
+/// Accepts only the canonical form, so that an object has one address.
 pub(super) fn uid(text: &str) -> Result<Uuid, ApiError> {
     let uid = text.parse::<Uuid>().ok().filter(|uid| uid.to_string() == text);
     let short = || text.chars().take(80).collect::<String>();
@@ -96,7 +96,7 @@ pub(super) fn uid(text: &str) -> Result<Uuid, ApiError> {
 /// The last second that PostgreSQL and Kubernetes can represent: the end of the year 9999.
 pub(super) const LAST_SECOND: i64 = 253_402_300_799;
 
-/// Whether a text may be the name of a Kubernetes object.
+/// Whether a string may be the name of a Kubernetes object.
 pub(super) fn is_name(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
     (1..=253).contains(&text.len()) && text.bytes().all(plain)
@@ -107,8 +107,8 @@ pub(super) fn not_a_name(field: &str, text: &str) -> String {
     format!("{field} is {text:?}, it must be the name of a Kubernetes object")
 }
 
-/// The whole body of a request about a namespace, which is called `what` where it is refused. Its bytes count against the
-/// memory for bodies for as long as it is held.
+/// The whole body of a request about a namespace. Errors call it `what`. Its bytes count against the memory for bodies as
+/// long as it is held.
 pub(super) async fn whole(
     app: &App,
     namespace: &str,
@@ -125,7 +125,7 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, A
         .map_err(|error| ApiError::Unprocessable(format!("the {what} cannot be read: {error}")))
 }
 
-/// PostgreSQL cannot hold a NUL in a text; everything else that is JSON it can.
+/// PostgreSQL cannot store NUL in a text. It can store all other JSON.
 pub(super) fn refuse_nul(value: &Value) -> Result<(), ApiError> {
     let has_nul = |text: &str| text.contains('\0');
     let refused = match value {
@@ -139,7 +139,7 @@ pub(super) fn refuse_nul(value: &Value) -> Result<(), ApiError> {
     };
     if refused {
         return Err(ApiError::Unprocessable(
-            "a text holds a NUL character, which cannot be stored".into(),
+            "a text has a NUL character, which cannot be stored".into(),
         ));
     }
     Ok(())

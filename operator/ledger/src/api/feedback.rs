@@ -43,7 +43,7 @@ pub(super) async fn post_feedback(
     Ok(Json(json!({"outcome": outcome})))
 }
 
-/// Refuses what the table would refuse, in words.
+/// Refuses what the table would refuse, with a message.
 fn check(record: &FeedbackRecord, now_ms: i64) -> Result<(), String> {
     let short = |text: &str| text.chars().take(80).collect::<String>();
     let id = &record.prediction_id;

@@ -1,4 +1,4 @@
-//! What is made of counts: the verdict of a report, and what can become a reference.
+//! Uses counts for the verdict of a report, and for a new reference.
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ use crate::{
     error::ApiError,
 };
 
-/// What a window is compared with.
+/// The reference that a window is compared with.
 pub(super) struct Compared {
     pub(super) reference: Reference,
     pub(super) named: ReportReference,
-    /// Length in seconds of the window of traffic that it is; `None` if it is training data.
+    /// Length in seconds, if the reference is a window of traffic. `None` if it is training data.
     pub(super) seconds: Option<i64>,
 }
 
@@ -34,18 +34,18 @@ struct Acceptable {
     phases: Option<Phases>,
 }
 
-/// Names of what is compared besides the features.
+/// Names of the comparisons that are not of features.
 const SCORES: &str = "score";
 const TRAFFIC: &str = "traffic";
 const REFUSED: &str = "refused";
-/// Windows that are compared together at most, where there is no season.
+/// Maximum number of windows that are compared together without a season.
 const LONGEST_SPAN: i64 = 24;
-/// Comparisons of a result, which the operator reads as a whole: some 250 KiB.
+/// Maximum number of comparisons of a result, about 250 KiB, which the operator reads into memory.
 const MOST_DRIFTED: usize = 1000;
-/// Windows whose numbers of rows are compared: six weeks of hours.
+/// Number of windows whose amount of traffic is compared: six weeks of hours.
 const TRAFFIC_WINDOWS: i64 = 1008;
 
-/// How the windows before a report's own are added up.
+/// How the windows before the window of a report are added up.
 pub(super) fn joined(request: &ReportRequest, compared: &Compared) -> Option<Joined> {
     let bins = &compared.reference.bins;
     let season = season_of(request, request.since)?;
@@ -62,15 +62,15 @@ pub(super) fn joined(request: &ReportRequest, compared: &Compared) -> Option<Joi
     })
 }
 
-/// Seconds before the end of a window within which windows are compared one by one, where there is no season.
+/// Seconds before the end of a window within which single windows are compared, without a season.
 fn spans_back(request: &ReportRequest) -> Option<i64> {
     Some(LONGEST_SPAN * i64::from(request.window_seconds?))
 }
 
-/// The windows whose rows say whether traffic has changed; `None` where that is not judged: in an interval that is no window.
+/// The windows for the comparison of the amount of traffic. `None` for an interval that is not a window, which has no such comparison.
 pub(super) fn interval_of_traffic(request: &ReportRequest) -> Option<TrafficInterval> {
     let window = i64::from(request.window_seconds?);
-    // In a longer season too few windows of each phase are read.
+    // For a longer season, too few windows of each phase are read.
     let fits = request
         .season_seconds
         .is_none_or(|season| 2 * i64::from(season) < TRAFFIC_WINDOWS * window);
@@ -83,8 +83,8 @@ pub(super) fn interval_of_traffic(request: &ReportRequest) -> Option<TrafficInte
     })
 }
 
-/// The request as the reference can answer it. A window of traffic that is no whole season has no law of a season's: each window is
-/// compared with it.
+/// The request, adapted to the reference. If the reference is a window of traffic that is not a whole season, it does not have the
+/// distribution of a season, so each window is compared with it.
 fn as_compared(request: &ReportRequest, compared: &Compared) -> ReportRequest {
     let fits = |season: &u32| {
         compared
@@ -97,8 +97,8 @@ fn as_compared(request: &ReportRequest, compared: &Compared) -> ReportRequest {
     }
 }
 
-/// Judges what was counted, and gives what can become a reference as the bytes of a [`Reference`]: the window, or the season up to its
-/// end where traffic repeats, whatever the window was compared with.
+/// Judges the counts, and returns the bytes of a new [`Reference`]: the window, or, if traffic repeats, the season up to its end. This
+/// does not depend on what the window was compared with.
 pub(super) fn verdict(
     request: &ReportRequest,
     compared: Compared,
@@ -135,7 +135,7 @@ pub(super) fn verdict(
             counts,
             phases: None,
         }),
-        // It is long, and few are accepted.
+        // It is long, and only few are accepted.
         Some(_) => season.filter(|_| judgement.verdict == DriftVerdict::Drift),
     };
     let outside_bins = acceptable
@@ -206,12 +206,12 @@ pub(super) fn verdict(
     Ok((report, window))
 }
 
-/// The rows of each window that can be compared; `None` for an interval of a user's own.
+/// The rows of each window that can be compared. `None` for an interval that a user chose.
 fn rows_by_window(request: &ReportRequest, traffic: &[(i64, u64)]) -> Option<Vec<u64>> {
     let TrafficInterval { from, end, .. } = interval_of_traffic(request)?;
     let window = i64::from(request.window_seconds?);
     let mut rows = vec![0_u64; usize::try_from((end - from) / window).ok()?];
-    // The last window ends with the report's.
+    // The last window ends with the window of the report.
     for (start, counted) in traffic {
         let before = usize::try_from((end - start) / window).ok()?;
         if let Some(index) = rows.len().checked_sub(before) {
@@ -221,7 +221,7 @@ fn rows_by_window(request: &ReportRequest, traffic: &[(i64, u64)]) -> Option<Vec
     Some(rows)
 }
 
-/// The season up to the end of the window; `None` where traffic does not repeat, or a season is not over yet.
+/// The season up to the end of the window. `None` if traffic does not repeat, or if the first season is not over yet.
 fn whole_season(
     request: &ReportRequest,
     reference: &Reference,
@@ -261,7 +261,7 @@ fn whole_season(
     }))
 }
 
-/// Since when all windows of the version are known, and it answered all requests: from the first window that began after that on.
+/// The time from which all windows of the version are known and it answered all requests: the start of the first window after that.
 fn known_from(request: &ReportRequest, summed: &Summed) -> i64 {
     let window = i64::from(request.window_seconds.unwrap_or(1).max(1));
     let served = request.serving_since.unwrap_or(request.since);
@@ -287,7 +287,7 @@ fn no_season(request: &ReportRequest, summed: &Summed) -> Option<NoSeason> {
     }
 }
 
-/// The season by the time since the beginning of monitoring; all windows from `known_from` on are known.
+/// The season, relative to the beginning of monitoring. All windows from `known_from` on are known.
 fn season_of(request: &ReportRequest, known_from: i64) -> Option<Season> {
     let seconds = request.season_seconds?;
     Some(Season {
@@ -297,7 +297,7 @@ fn season_of(request: &ReportRequest, known_from: i64) -> Option<Season> {
     })
 }
 
-/// The windows before the one that is judged, and that one, which may be several windows together.
+/// The earlier windows, and the one that is judged, which may be several windows together.
 fn windows<'a>(
     request: &ReportRequest,
     summed: &'a BTreeMap<i64, SummedWindow>,
@@ -305,13 +305,13 @@ fn windows<'a>(
 ) -> Vec<WindowCounts<'a>> {
     let after = |second: i64| u64::try_from(second - request.since).unwrap_or_default();
     let mut windows = since(request.since, summed);
-    // Windows in which nothing was counted are not there, so a number of windows may go back further.
+    // Windows without counts are absent, so this number of windows may go back further.
     let oldest = match (request.season_seconds, spans_back(request)) {
         (None, Some(seconds)) => after(request.end - seconds),
         _ => 0,
     };
     windows.retain(|window| (oldest..after(request.start)).contains(&window.from));
-    // A report on an interval of a user's own may begin within a window.
+    // A report on an interval that a user chose may begin within a window.
     if let Some(last) = windows.last_mut() {
         last.to = last.to.min(after(request.start));
     }
@@ -323,7 +323,7 @@ fn windows<'a>(
     windows
 }
 
-/// The windows in the order of time, by their distance from the beginning. One that began before another was over ends there:
+/// The windows in chronological order, with their time since the beginning. If a window overlaps the next one, it ends there, because
 /// their length can be changed while a version serves.
 fn since(beginning: i64, windows: &BTreeMap<i64, SummedWindow>) -> Vec<WindowCounts<'_>> {
     let after = |second: i64| u64::try_from(second - beginning).unwrap_or_default();
@@ -339,7 +339,7 @@ fn since(beginning: i64, windows: &BTreeMap<i64, SummedWindow>) -> Vec<WindowCou
         .collect()
 }
 
-/// `minimumRows` is about the window; the reference needs the usual number, however many rows a window should have.
+/// `minimumRows` applies to the window. The reference needs the default number of rows.
 fn rule(request: &ReportRequest, rows: u64, known_from: i64) -> Result<Rule, ApiError> {
     let default = Rule::default();
     let exact = |decimal: &Decimal| {

@@ -123,7 +123,7 @@ pub(super) async fn put_version(
     Ok(Json(json!({"stored": stored})))
 }
 
-/// Refuses what the table would refuse, in words.
+/// Refuses what the table would refuse, with a message.
 fn check_record(record: &mut VersionRecord) -> Result<(), String> {
     for (field, name) in [("name", &record.name), ("model", &record.model)] {
         if !is_name(name) {
@@ -179,7 +179,7 @@ pub(super) async fn list_versions(
     caller.may_read(&namespace)?;
     let after = query.after.map_or(Ok(Uuid::nil()), |text| uid(&text))?;
     let items = app.database.versions(&namespace, after).await?;
-    // A full page may have a successor; the last uid is where it goes on.
+    // After a full page there may be another one, which starts after the last uid.
     let next = items
         .last()
         .filter(|_| usize::try_from(PAGE) == Ok(items.len()))

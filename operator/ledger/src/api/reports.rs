@@ -5,7 +5,7 @@
 //!                                                           ├─► judge ─► verdict ─► drift_reports, once for a uid
 //! PostgreSQL: totals of all Pods in [start, end) ─► sum ────┤
 //!             and of the windows before ─► evidence ────────┘
-//!                                                     sum ────► bins and sum, as a blob: what an accepted window is
+//!                                                     sum ────► bins and sum, as a blob, for an accepted window
 //! ```
 
 use std::{sync::Arc, time::Duration};
@@ -43,7 +43,7 @@ use crate::{
     store::Kind,
 };
 
-/// The bundle's file that says which window of traffic its reference is.
+/// The file of a bundle that states which window of traffic its reference is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AcceptedWindow {
@@ -52,12 +52,12 @@ struct AcceptedWindow {
     end_time: Option<Timestamp>,
 }
 
-/// A report waits so long for the memory of others.
+/// How long a report waits for memory.
 const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_REPORT_BYTES: u64 = 256 * 1024;
 /// A model of 1,000 features has a reference of about 1 MiB.
 const MAX_REFERENCE_BYTES: u64 = 32 * 1024 * 1024;
-/// Larger ones are read one at a time: in memory they are several times as large.
+/// Larger references are read one at a time, because they are several times as large in memory.
 const WIDE_REFERENCE_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_TOLERANCES: usize = 512;
 /// A day and a week, in seconds.
@@ -82,7 +82,7 @@ pub(super) async fn put_report(
     .await?;
     refuse_nul(&parse(&body, "request for a report")?)?;
     let mut request: ReportRequest = parse(&body, "request for a report")?;
-    // The order of tolerances says nothing, and the same request again is the same request.
+    // The order of tolerances has no meaning, so it must not make a repeated request different.
     request.tolerances.sort();
     check(&request).map_err(ApiError::Unprocessable)?;
     if let Some(kept) = app.database.report(uid).await? {
@@ -108,10 +108,10 @@ pub(super) async fn put_report(
         Some(interval) => app.database.traffic(&namespace, interval).await?,
         None => Vec::new(),
     };
-    // Thousands of bins take milliseconds of computing, which other requests should not wait for.
+    // Thousands of bins take milliseconds to compute, and other requests should not wait for that.
     let asked = request.clone();
     let (report, window) = tokio::task::spawn_blocking(move || {
-        // They are held until the memory is free, also if the caller has gone.
+        // They are held until the memory is free, even if the caller disconnects.
         let _held = (turn, memory);
         verdict(&asked, compared, summed, &traffic)
     })
@@ -128,7 +128,7 @@ pub(super) async fn put_report(
         });
         return answer(&report.result);
     }
-    // Another request was first: its verdict is the one.
+    // Another request was first. Its verdict counts.
     let Some(kept) = app.database.report(uid).await? else {
         return Err(ApiError::Unavailable(
             "the verdict was given by another request and cannot be read yet".into(),
@@ -158,25 +158,25 @@ pub(super) async fn get_report(
     })))
 }
 
-/// One for each counter of the windows that a report holds at most.
+/// One permit for each counter of the maximum number of windows of a report.
 fn permits_of(bins: &Bins) -> u32 {
     let counters = bins.counters();
     let all = counters.saturating_mul(windows_of(counters)).min(SUM_COUNTERS);
     u32::try_from(all).unwrap_or(u32::MAX)
 }
 
-/// Memory for one report, once other reports have left enough.
+/// Reserves memory for one report. It waits for other reports.
 async fn reserve(memory: &Arc<Semaphore>, permits: u32) -> Result<OwnedSemaphorePermit, ApiError> {
     let permits = Arc::clone(memory).acquire_many_owned(permits);
     match timeout(PATIENCE, permits).await {
         Ok(Ok(permits)) => Ok(permits),
         _ => Err(ApiError::Unavailable(
-            "other reports are being judged: ask again later".into(),
+            "other reports are being judged: try again later".into(),
         )),
     }
 }
 
-/// The verdict that was given first, to the same question.
+/// The verdict that was given first, if the request is the same.
 fn again(namespace: &str, request: &ReportRequest, kept: &KeptReport) -> Result<Response, ApiError> {
     if kept.namespace != namespace || kept.request != *request {
         return Err(ApiError::Conflict(
@@ -186,13 +186,13 @@ fn again(namespace: &str, request: &ReportRequest, kept: &KeptReport) -> Result<
     answer(&kept.result)
 }
 
-/// Written by the type each time, so that the same verdict has the same bytes.
+/// Serialized by the type each time, so that the same verdict has the same bytes.
 fn answer(result: &ReportResult) -> Result<Response, ApiError> {
     let bytes = serde_json::to_vec(result).map_err(|error| ApiError::Internal(Box::new(error)))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
-/// Refuses what cannot be judged, in words.
+/// Refuses what cannot be judged, with a message.
 fn check(request: &ReportRequest) -> Result<(), String> {
     if request.format != REPORT_FORMAT {
         return Err(format!(
@@ -214,8 +214,8 @@ fn check(request: &ReportRequest) -> Result<(), String> {
     let (since, from) = (request.since, request.evidence_from);
     if !(0 <= since && since <= from && from <= start) {
         return Err(format!(
-            "evidence is asked for since {since} and gathered from {from} on; both must be seconds since 1970, since at or \
-             before evidenceFrom, and that at or before start, {start}"
+            "since is {since} and evidenceFrom is {from}; both must be seconds since 1970, with since at or before \
+             evidenceFrom, and evidenceFrom at or before start, {start}"
         ));
     }
     let fills = |season: u32, window: u32| window > 0 && season.is_multiple_of(window);
@@ -225,7 +225,7 @@ fn check(request: &ReportRequest) -> Result<(), String> {
             if !(SEASONS.contains(&season) && window.is_some_and(|window| fills(season, window))) =>
         {
             return Err(format!(
-                "the season has {season} seconds and windows {}; a season is a day or a week, and whole windows fill it",
+                "the season has {season} seconds and windows {}; it must be a day or a week, in whole windows",
                 window.unwrap_or(0)
             ));
         }
@@ -248,7 +248,7 @@ fn check(request: &ReportRequest) -> Result<(), String> {
 
 // === the reference ===
 
-/// The reference of a bundle, with every byte of it verified, and the turn that a wide one takes.
+/// The verified reference of a bundle, and the permit of a wide one.
 async fn reference(
     app: &App,
     namespace: &str,
@@ -300,7 +300,7 @@ async fn reference(
     Ok((compared, turn))
 }
 
-/// The bytes of an artifact, if they are the ones that its name promises.
+/// The bytes of an artifact, if they match its digest.
 async fn fetch(
     app: &App,
     namespace: &str,
@@ -323,7 +323,7 @@ async fn fetch(
     let bytes = found.bytes().await?;
     if Digest::from_bytes(Sha256::digest(&bytes).into()) != *digest {
         return Err(ApiError::Unavailable(format!(
-            "{name} {digest} is damaged in the store: publish the same artifact again to heal it"
+            "{name} {digest} is damaged in the store: publish the same artifact again to repair it"
         )));
     }
     Ok(bytes)

@@ -1,4 +1,4 @@
-//! Rounds of searches: a Job keeps what another Job of the same version goes on behind.
+//! Rounds of searches: a Job stores them, and another Job of the same version continues after them.
 
 use axum::{
     Extension,
@@ -53,7 +53,7 @@ pub(super) async fn get_round(
     let (search, round) = (key.search, key.round);
     let found = app.database.search_round(key).await?;
     let found = found
-        .ok_or_else(|| ApiError::NotFound(format!("no round {round} of the search {search} is kept")))?;
+        .ok_or_else(|| ApiError::NotFound(format!("round {round} of the search {search} is not stored")))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], found).into_response())
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn delete_searches(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The round of a path, and the Job that speaks for it.
+/// The key of a round from its path, after a check of the caller.
 fn round_key(
     Path((namespace, job, search, round)): RoundPath,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! What every handler has.
+//! The state of all handlers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     quota::Quota, store::Store,
 };
 
-/// What every handler has.
+/// The state of all handlers.
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
     pub(crate) database: Arc<Database>,
@@ -19,9 +19,9 @@ pub(crate) struct App {
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Budget,
-    /// One for each counter of the windows that are judged at the same time.
+    /// One permit for each counter of the windows that are judged at the same time.
     pub(crate) judged: Arc<Semaphore>,
-    /// The turn of a report with a wide reference.
+    /// The permit of a report with a wide reference.
     pub(crate) wide: Arc<Semaphore>,
     pub(crate) quota: Quota,
     pub(crate) max_blob_bytes: u64,

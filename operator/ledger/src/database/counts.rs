@@ -1,4 +1,4 @@
-//! Totals of counts: the highest sequence of each key is kept, and any interval can be summed.
+//! Totals of counts: stores the total with the highest sequence number of each key, and sums intervals.
 
 use std::{
     collections::BTreeMap,
@@ -20,20 +20,20 @@ pub(crate) struct Total {
     pub(crate) envelope: Envelope,
 }
 
-/// What became of the totals of one request.
+/// The result for the totals of one request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Tally {
-    /// They are the latest of their keys now.
+    /// They are now the latest of their keys.
     pub(crate) kept: u64,
-    /// They were there already.
+    /// They were already there.
     pub(crate) repeated: u64,
-    /// Later ones were there.
+    /// Later ones were already there.
     pub(crate) late: u64,
-    /// Their sequence number stands for another content; the first was kept.
+    /// Their sequence number was used for other content. The first content stays.
     pub(crate) refused: u64,
 }
 
-/// Windows of one length of a model that start in `from..end`, seconds since 1970.
+/// Windows of a model with one length that start in `from..end`, in seconds since 1970.
 #[derive(Clone, Debug)]
 pub(crate) struct TrafficInterval {
     pub(crate) model: String,
@@ -42,21 +42,21 @@ pub(crate) struct TrafficInterval {
     pub(crate) window_seconds: u32,
 }
 
-/// Everything that was counted of one version in one interval.
+/// All counts of one version in one interval.
 #[derive(Debug, Default)]
 pub(crate) struct Summed {
-    /// The processes that counted in the interval, and whether each said that it was done with all of it.
+    /// The processes that counted in the interval, and whether each has closed all of its windows.
     pub(crate) processes: BTreeMap<(Uuid, Incarnation), bool>,
-    /// Each window by its start: those of the interval, and those before it.
+    /// The windows of the interval and those before it, by start.
     pub(crate) windows: BTreeMap<i64, SummedWindow>,
-    /// What did not fit the reference, by Pod: how many totals, and what is wrong with the first one.
+    /// Totals that do not match the reference, by Pod: their number, and the error of the first one.
     pub(crate) misfits: BTreeMap<Uuid, (u64, CountsError)>,
-    /// The start of the first window that was read in full, if there was too much to read all of them.
+    /// The start of the first complete window, if there were too many to read all of them.
     pub(crate) known_from: Option<i64>,
     totals: usize,
 }
 
-/// Everything that was counted of one version in one window.
+/// All counts of one version in one window.
 #[derive(Debug)]
 pub(crate) struct SummedWindow {
     /// Its length in seconds.
@@ -64,31 +64,31 @@ pub(crate) struct SummedWindow {
     pub(crate) counts: Counts,
 }
 
-/// Bins, and their fingerprints, which take long to make.
+/// Bins with their fingerprints, which are expensive to compute.
 struct Binned<'a> {
     bins: &'a Bins,
     fingerprints: (Fingerprint, Fingerprint),
 }
 
-/// Where a total stands in the order of the index: start of its window, Pod, incarnation and route.
+/// The position of a total in the order of the index: start of its window, Pod, incarnation and route.
 type Place = (i64, Uuid, String, String);
 
 /// Why counts cannot be summed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SumError {
-    /// The interval holds too much for one answer.
+    /// The interval has too many totals for one answer.
     #[error(
-        "more than {SUM_LIMIT} totals lie in the window; ask for a shorter one, or let windowSeconds be longer"
+        "the window has more than {SUM_LIMIT} totals; choose a shorter window, or a longer windowSeconds"
     )]
     TooMany,
-    /// The interval has more windows than are held in memory.
+    /// The interval has too many windows for the memory.
     #[error(
-        "the window has more than {0} windows of counts; ask for a shorter one, or let windowSeconds be longer"
+        "the window has more than {0} windows of counts; choose a shorter window, or a longer windowSeconds"
     )]
     TooManyWindows(usize),
 }
 
-/// Counts of one version as they are listed.
+/// Counts of one version in a list.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VersionCounts {
@@ -103,23 +103,23 @@ pub(crate) struct VersionCounts {
     unclosed: i64,
 }
 
-/// Totals of one Pod in one window: a process that is started every minute, with three routes.
+/// Maximum number of totals of one Pod in one window: a process that starts every minute, with three routes.
 const TOTALS_OF_A_POD: i64 = 192;
-/// Totals that one sum reads: a week of hours by a hundred Pods.
+/// Maximum number of totals of one sum: a week of hours by a hundred Pods.
 const SUM_LIMIT: usize = 20_000;
-/// Totals that one statement reads, of a small model.
+/// Maximum number of totals that one statement reads, for a small model.
 const SUM_PAGE: usize = 100;
-/// Counters that one statement reads: some 8 MiB as text, parsed within a second.
+/// Maximum number of counters that one statement reads: about 8 MiB as text, parsed within a second.
 const PAGE_COUNTERS: usize = 1 << 20;
-/// How long totals before the interval are read. The operator waits for a verdict for 30 s.
+/// Time limit for reading totals before the interval. The operator waits 30 s for a verdict.
 const SUM_TIME: Duration = Duration::from_secs(12);
-/// Windows that one sum keeps apart: a week of hours and some seasons before it.
+/// Maximum number of separate windows of one sum: a week of hours and some seasons before it.
 const SUM_WINDOWS: usize = 200;
-/// Counters of all windows of one sum, 8 bytes each: 28 windows of the widest model.
+/// Maximum number of counters of all windows of one sum, 8 bytes each: 28 windows of the widest model.
 pub(crate) const SUM_COUNTERS: usize = 30_000_000;
 
-/// Rows that are there keep their place; a total that was closed stays closed, and still takes a later one in: what was
-/// answered must not be lost because a process said too early that it was done.
+/// Existing rows are updated. A closed total stays closed, but still accepts a later one, so that counts are not lost if a
+/// process closed its window too early.
 const KEEP: &str = "\
     INSERT INTO counts AS present (namespace, model, pod_uid, window_seconds, incarnation, route, window_start, version, \
     bundle, sequence, closed, rows, synthetic, repeated, over_limit, envelope, counters) \
@@ -135,7 +135,7 @@ const KEEP: &str = "\
     excluded.over_limit, excluded.envelope, excluded.counters, now()) \
     WHERE excluded.sequence > present.sequence";
 
-/// Compares what was sent with what is there now.
+/// Compares the sent totals with the stored ones.
 const COMPARE: &str = "\
     SELECT count(*) FILTER (WHERE (sent ->> 'sequence')::bigint < sequence) AS late, \
     count(*) FILTER (WHERE (sent ->> 'sequence')::bigint = sequence AND sent = envelope) AS there \
@@ -143,14 +143,14 @@ const COMPARE: &str = "\
     AND incarnation = sent #>> '{key,incarnation}' AND route = sent #>> '{key,route}' \
     AND window_start = to_timestamp((sent #>> '{key,windowStart}')::bigint)";
 
-/// A window of these totals in which the Pod has more of them than it may.
+/// A window in which the Pod has too many of these totals.
 const CROWDED: &str = "\
     SELECT extract(epoch FROM window_start)::bigint FROM counts WHERE namespace = $1 AND model = $2 AND pod_uid = $3 \
     AND window_start IN (SELECT to_timestamp((sent #>> '{key,windowStart}')::bigint) FROM unnest($4::jsonb[]) AS sent) \
     GROUP BY window_start HAVING count(*) > $5 LIMIT 1";
 
-/// A page of totals before a place in the order of the index, the newest window first. A total with another number of counters than the
-/// bins have is of other bins, and may be larger than a page should be: it is not read.
+/// A page of totals before a position in the order of the index, the newest window first. A total with another number of counters than
+/// the bins belongs to other bins. It is not read, because it may be too large for a page.
 const SUM: &str = "\
     SELECT extract(epoch FROM window_start)::bigint AS start, pod_uid, incarnation, route::text AS route, window_seconds, \
     closed, CASE WHEN coalesce(counters, $11) = $11 THEN envelope END AS envelope FROM counts WHERE namespace = $1 AND model = $2 AND version = $3 AND bundle = $4 \
@@ -158,7 +158,7 @@ const SUM: &str = "\
     AND window_start >= to_timestamp($9::bigint) \
     ORDER BY window_start DESC, pod_uid DESC, incarnation DESC, route DESC LIMIT $10";
 
-/// Rows of a model that were answered, by window.
+/// Answered rows of a model, by window.
 const TRAFFIC: &str = "\
     SELECT extract(epoch FROM window_start)::bigint AS start, \
     least(sum(rows) + sum(repeated) + sum(over_limit), 9223372036854775807)::bigint AS rows FROM counts \
@@ -180,8 +180,8 @@ const LIST: &str = "\
 // === impl Database ===
 
 impl Database {
-    /// Takes in the totals of one Pod, all of them or none. Each key is there once, in the order of the keys: two
-    /// requests of one Pod at once would wait for each other in a circle otherwise.
+    /// Stores the totals of one Pod, all of them or none. The keys are distinct and in order. Otherwise two concurrent requests
+    /// of one Pod could deadlock.
     pub(crate) async fn put_counts(
         &self,
         namespace: &str,
@@ -246,7 +246,7 @@ impl Database {
                         Ok::<_, sqlx::Error>(u64::try_from(count).unwrap_or_default())
                     };
                     tally.late = count("late")?;
-                    // What was kept just now is there too.
+                    // These include the totals that were just stored.
                     tally.repeated = count("there")?.saturating_sub(kept);
                     tally.refused = sent.saturating_sub(kept + tally.late + tally.repeated);
                 }
@@ -257,17 +257,17 @@ impl Database {
         .await?
         .ok_or_else(|| {
             DatabaseError::Refused(format!(
-                "one Pod may report at most {TOTALS_OF_A_POD} totals of one window: it was started too often, or has too many \
+                "one Pod may report at most {TOTALS_OF_A_POD} totals of one window: it was restarted too often, or has too many \
                  routes"
             ))
         })
     }
 
-    /// Adds up what all Pods counted in these bins.
+    /// Adds up the counts of all Pods in these bins.
     ///
-    /// It reads page by page, from the end back: what a large fleet reports of a wide model is more than should be in memory, or
-    /// in one statement, at once. A total that grows meanwhile is read once, as it is then. Where there is too much to read,
-    /// windows before the interval are left out.
+    /// It reads pages from the end backwards, because the totals of many Pods for a wide model are too large for the memory or one
+    /// statement. A total that changes meanwhile is read once, in its state at that time. If there is too much to read, windows
+    /// before the interval are left out.
     pub(crate) async fn sum_counts(
         &self,
         namespace: &str,
@@ -283,7 +283,7 @@ impl Database {
         };
         let started = Instant::now();
         let mut summed = Summed::default();
-        // A place before all of the next window.
+        // A position before all totals of the next window.
         let mut before: Place = (interval.end, Uuid::nil(), String::new(), String::new());
         loop {
             let (namespace, of, place) = (namespace.to_owned(), interval.clone(), before.clone());
@@ -315,7 +315,7 @@ impl Database {
                 let is_full = summed.windows.len() == most_windows && !summed.windows.contains_key(&window);
                 let is_late = started.elapsed() > SUM_TIME;
                 if is_before && (is_full || is_late || summed.totals == SUM_LIMIT) {
-                    // A part of a window is none.
+                    // An incomplete window is not used.
                     summed.windows.remove(&window);
                     summed.known_from = Some(summed.windows.keys().next().copied().unwrap_or(interval.start));
                     return Ok(Ok(summed));
@@ -335,7 +335,7 @@ impl Database {
         }
     }
 
-    /// The start of each window of a model in which rows were answered, by any version, and how many.
+    /// The start and the answered rows of each window of a model with answered rows, by any version.
     pub(crate) async fn traffic(
         &self,
         namespace: &str,
@@ -362,7 +362,7 @@ impl Database {
         .await
     }
 
-    /// What was counted of each version of a model in windows that start in `start..end`.
+    /// The counts of each version of a model in windows that start in `start..end`.
     pub(crate) async fn counts(
         &self,
         namespace: &str,
@@ -400,7 +400,7 @@ impl Database {
         .await
     }
 
-    /// Deletes counts and labels that are too old, so many of each at most; says how many it deleted.
+    /// Deletes expired counts and labels, at most this many of each. Returns how many it deleted.
     pub(crate) async fn delete_expired(&self, at_most: i32) -> Result<u64, DatabaseError> {
         self.with(move |connection| {
             Box::pin(async move {
@@ -415,7 +415,7 @@ impl Database {
     }
 }
 
-/// Windows that are kept apart, each with so many counters.
+/// Maximum number of separate windows with this many counters each.
 pub(crate) fn windows_of(counters: usize) -> usize {
     (SUM_COUNTERS / counters).clamp(2, SUM_WINDOWS)
 }
@@ -424,11 +424,11 @@ fn counters_column(counters: usize) -> i32 {
     i32::try_from(counters).unwrap_or(i32::MAX)
 }
 
-/// A total, its place in the index, and the length of its window in seconds; no total if it is of other bins.
+/// A total, its position in the index, and the length of its window in seconds. No total if it belongs to other bins.
 fn total_of(row: &PgRow) -> sqlx::Result<(Place, i32, Option<Envelope>)> {
     let envelope: Option<Json<Envelope>> = row.try_get("envelope")?;
     let closed = row.try_get("closed")?;
-    // What was closed once stays closed.
+    // A closed total stays closed.
     let envelope = envelope.map(|Json(envelope)| Envelope { closed, ..envelope });
     let place = (
         row.try_get("start")?,
@@ -442,8 +442,8 @@ fn total_of(row: &PgRow) -> sqlx::Result<(Place, i32, Option<Envelope>)> {
 // === impl Summed ===
 
 impl Summed {
-    /// Adds one total of the window with this start, or none if it is of other bins; of each key there is one. What is before the
-    /// interval belongs to its window alone.
+    /// Adds one total of the window with this start, or none if it belongs to other bins. Each key is added once. Totals before the
+    /// interval count only for their window.
     fn add(
         &mut self,
         Binned { bins, fingerprints }: &Binned<'_>,
@@ -468,7 +468,7 @@ impl Summed {
             seconds,
             counts: Counts::new(bins),
         });
-        // A sum that does not fit is left as it was.
+        // A sum that would not fit is left unchanged.
         if let Err(why) = window.counts.merge(&envelope.counts) {
             self.set_aside(pod, why);
             return Ok(());
@@ -477,7 +477,7 @@ impl Summed {
         if is_before {
             return Ok(());
         }
-        // A process that counted in several windows is one process, and closed where each of its windows is.
+        // A process that counted in several windows is closed if all of its windows are closed.
         *self
             .processes
             .entry((pod, envelope.key.incarnation))
@@ -485,12 +485,12 @@ impl Summed {
         Ok(())
     }
 
-    /// One Pod with counts of other bins must not keep the traffic of all others from being judged.
+    /// Records an error of a Pod. Counts of one Pod with other bins must not prevent judging the traffic of all others.
     fn set_aside(&mut self, pod: Uuid, why: CountsError) {
         self.misfits.entry(pod).or_insert((0, why)).0 += 1;
     }
 
-    /// What was counted in the windows that start in `start..end`; `None` where nothing was.
+    /// The counts in the windows that start in `start..end`. `None` if there are none.
     pub(crate) fn counts(&self, start: i64, end: i64) -> Result<Option<Counts>, CountsError> {
         let mut windows = self.windows.range(start..end).map(|(_, window)| &window.counts);
         let Some(first) = windows.next() else {

@@ -1,4 +1,4 @@
-//! Labels: the first of each prediction.
+//! Labels of predictions.
 
 use modelward_wire::{FeedbackOutcome, FeedbackRecord};
 
@@ -7,8 +7,8 @@ use super::{Database, DatabaseError};
 // === impl Database ===
 
 impl Database {
-    /// Takes in a label. The first one stays; another one for the same prediction is kept beside it, and from then on
-    /// every answer for that prediction is [`FeedbackOutcome::Contradicted`].
+    /// Stores a label. The first one stays. A different one for the same prediction is stored in addition, and from then on
+    /// every answer for this prediction is [`FeedbackOutcome::Contradicted`].
     pub(crate) async fn put_feedback(
         &self,
         namespace: &str,
@@ -40,7 +40,7 @@ impl Database {
                 match first {
                     Some(true) => return Ok(FeedbackOutcome::Accepted),
                     Some(false) => return Ok(FeedbackOutcome::Contradicted),
-                    // The same label was there, or a contradiction was known before.
+                    // The same label was there, or a contradiction was already known.
                     None => {}
                 }
                 let contradicted: Option<bool> = sqlx::query_scalar(

@@ -2,7 +2,7 @@
 
 use modelward_wire::Digest;
 
-/// Windows of one version that start in `start..end`, and those before them from `from` on; seconds since 1970.
+/// Windows of one version that start in `start..end`, and earlier ones from `from` on, in seconds since 1970.
 #[derive(Clone, Debug)]
 pub(crate) struct Interval {
     pub(crate) model: String,
@@ -11,27 +11,27 @@ pub(crate) struct Interval {
     pub(crate) from: i64,
     pub(crate) start: i64,
     pub(crate) end: i64,
-    /// The present length of windows in seconds, if it is known. Shorter ones within one of that length are added up: the length can be
-    /// changed while a version serves.
+    /// The current length of windows in seconds, if known. Shorter windows within one of this length are added up, because the length can
+    /// be changed while a version serves.
     pub(crate) window_seconds: Option<u32>,
-    /// How the windows before `start` are added up; each is kept by itself if there is nothing to add up.
+    /// How the windows before `start` are added up. `None` if each is separate.
     pub(crate) joined: Option<Joined>,
 }
 
-/// Windows that are added up: those within each season before the end of an interval.
+/// How windows are added up: those within each season before the end of an interval are joined.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Joined {
     /// Length of a season in seconds.
     pub(crate) season: i64,
-    /// Windows that start so many seconds before the end, or later, stay apart.
+    /// Windows that start at most this many seconds before the end stay separate.
     pub(crate) apart: i64,
 }
 
 // === impl Interval ===
 
 impl Interval {
-    /// The start of the window to which a total belongs, and its length. Windows that are added up are one window, as long as the
-    /// season: what comes next would otherwise begin after hours without any window.
+    /// The start and the length of the window to which a total belongs. Joined windows are one window with the length of the season.
+    /// Otherwise there would be hours without a window before the next one.
     pub(super) fn window_of(&self, start: i64, seconds: i32) -> (i64, i32) {
         if start >= self.start {
             return self.window_within(start, seconds);
@@ -48,7 +48,7 @@ impl Interval {
         (first, i32::try_from(season).unwrap_or(i32::MAX))
     }
 
-    /// The same of a window within the interval: they are kept apart where they may be the phases of a season.
+    /// The same for a window within the interval. These stay separate if they may be the phases of a season.
     fn window_within(&self, start: i64, seconds: i32) -> (i64, i32) {
         let length = self.end - self.start;
         let has_phases = |joined: &Joined| joined.apart >= joined.season && length <= joined.season;
@@ -59,7 +59,7 @@ impl Interval {
         }
     }
 
-    /// The window of the present length in which a window lies, none before `first`.
+    /// The window of the current length in which a window lies. `None` before `first`.
     fn whole_window(&self, start: i64, seconds: i32, first: i64) -> (i64, i32) {
         let whole = self.window_seconds.and_then(|whole| i32::try_from(whole).ok());
         match whole.filter(|whole| seconds < *whole) {
@@ -100,9 +100,9 @@ mod tests {
         assert_eq!(of(9 * DAY, DAY), (216, 1));
         assert_eq!(of(9 * DAY - HOUR, DAY), (192, 24));
         assert_eq!(of(7 * DAY, DAY), (168, 24));
-        // The first of them begins with the monitoring.
+        // The first one begins with the monitoring.
         assert_eq!(of(7 * DAY - HOUR, DAY), (149, 24));
-        // Where a season has too many windows to be compared one by one, the last one is added up too, up to the window that is judged.
+        // If a season has too many windows to compare single ones, the last season is added up too, up to the window that is judged.
         assert_eq!(of(9 * DAY, 0), (216, 24));
         assert_eq!(of(10 * DAY - 2 * HOUR, 0), (216, 24));
         assert_eq!(of(10 * DAY - HOUR, 0), (239, 1));
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(of(10 * DAY - 60), (10 * DAY - HOUR, 3600));
         let longer = interval(DAY).window_of(9 * DAY + 6 * HOUR, 6 * 3600);
         assert_eq!(longer, (9 * DAY + 6 * HOUR, 6 * 3600));
-        // What was counted before the interval is no part of it.
+        // Counts before the interval do not belong to it.
         let half_past = Interval {
             start: 10 * DAY - HOUR / 2,
             ..interval(DAY)

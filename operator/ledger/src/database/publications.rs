@@ -1,4 +1,4 @@
-//! What is published to MLflow, and when it is tried.
+//! Publications to MLflow, and when they are due.
 
 use modelward_mlflow::Published;
 use modelward_wire::{Digest, PublicationRecord, PublicationState, UnknownWord, shorten};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Database, DatabaseError};
 
-/// A version whose publication is due. Others leave it alone until its lease ends.
+/// A version with a due publication. Other processes do not take it until its lease ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Due {
     pub(crate) uid: Uuid,
@@ -19,18 +19,18 @@ pub(crate) struct Due {
     pub(crate) bundle: Digest,
     /// Unix time in milliseconds at which the ledger first recorded the version.
     pub(crate) created: i64,
-    /// Attempts, with this one.
+    /// Number of attempts, including this one.
     pub(crate) attempts: i32,
 }
 
-/// Versions that one round adds at most.
+/// Maximum number of versions that one round adds.
 const ADDED: i64 = 500;
 const MAX_ERROR: usize = 1000;
 
 // === impl Database ===
 
 impl Database {
-    /// Adds versions that have a bundle and no publication; returns how many.
+    /// Adds versions that have a bundle but no publication. Returns how many.
     pub(crate) async fn add_publications(&self) -> Result<u64, DatabaseError> {
         self.with(|connection| {
             Box::pin(async move {
@@ -49,7 +49,7 @@ impl Database {
         .await
     }
 
-    /// Takes the publication that has been due for the longest time, for so many seconds.
+    /// Takes the publication that has been due the longest, for this many seconds.
     pub(crate) async fn take_publication(&self, lease_seconds: i32) -> Result<Option<Due>, DatabaseError> {
         self.with(move |connection| {
             Box::pin(async move {
@@ -91,7 +91,7 @@ impl Database {
         .await
     }
 
-    /// Records why a version is not published, and tries again after so many seconds.
+    /// Records why a version is not published, and schedules another attempt after this many seconds.
     pub(crate) async fn fail_publication(
         &self,
         uid: Uuid,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Database, DatabaseError};
 
-/// A verdict that is to be kept.
+/// A verdict to store.
 #[derive(Clone)]
 pub(crate) struct NewReport {
     pub(crate) request: ReportRequest,
@@ -16,12 +16,12 @@ pub(crate) struct NewReport {
     pub(crate) judgement: Judgement,
 }
 
-/// A verdict that was kept.
+/// A stored verdict.
 pub(crate) struct KeptReport {
     pub(crate) namespace: String,
     pub(crate) request: ReportRequest,
     pub(crate) result: ReportResult,
-    /// As it was written, whatever release wrote it.
+    /// The judgement as it was written, by any release.
     pub(crate) judgement: Value,
     pub(crate) created_at: String,
 }
@@ -58,7 +58,7 @@ impl Database {
         .await
     }
 
-    /// Keeps a verdict unless one is there; `true` where it was kept.
+    /// Stores a verdict unless there is one. `true` if it was stored.
     pub(crate) async fn put_report(
         &self,
         namespace: &str,

@@ -1,20 +1,20 @@
-//! Rounds of searches, until their bundle is published.
+//! Rounds of searches. They are stored until their bundle is published.
 
 use modelward_wire::Digest;
 use uuid::Uuid;
 
 use super::{Database, DatabaseError};
 
-/// The rounds of one owner have at most so many bytes …
+/// Maximum bytes of the rounds of one owner.
 const OWNER_BYTES: i64 = 64 << 20;
-/// … and those of a namespace so many.
+/// Maximum bytes of the rounds of a namespace.
 const NAMESPACE_BYTES: i64 = 512 << 20;
 
-/// Where a round belongs.
+/// Identifies a round.
 #[derive(Clone, Debug)]
 pub(crate) struct RoundKey {
     pub(crate) namespace: String,
-    /// uid of the object whose Job made it.
+    /// uid of the owner of the Job that stored it.
     pub(crate) owner: Uuid,
     pub(crate) search: Digest,
     pub(crate) round: i32,
@@ -23,7 +23,7 @@ pub(crate) struct RoundKey {
 // === impl Database ===
 
 impl Database {
-    /// Keeps a round, unless there is one of its number.
+    /// Stores a round, unless there is one with its number.
     pub(crate) async fn put_search_round(
         &self,
         key: RoundKey,
@@ -38,7 +38,7 @@ impl Database {
         ] {
             if found.saturating_add(bytes) > most {
                 return Err(DatabaseError::Refused(format!(
-                    "the searches of {whose} have {found} bytes in the ledger, and may have {most}"
+                    "the searches of {whose} have {found} bytes in the ledger, the limit is {most}"
                 )));
             }
         }
@@ -62,7 +62,7 @@ impl Database {
         .await
     }
 
-    /// Bytes of the rounds of the owner of a round, and of its namespace. PostgreSQL knows them without reading the rounds.
+    /// Bytes of the rounds of an owner and of its namespace. PostgreSQL computes them without reading the rounds.
     async fn search_bytes(&self, key: &RoundKey) -> Result<(i64, i64), DatabaseError> {
         let (owner, namespace) = (key.owner, key.namespace.clone());
         self.with(move |connection| {

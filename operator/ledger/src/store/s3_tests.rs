@@ -1,4 +1,4 @@
-//! The same store on S3: a real server of the protocol, with signatures checked, on a directory.
+//! The store on S3: a real server of the protocol that checks signatures and stores files in a directory.
 
 use axum::{body::Body, extract::Request};
 use futures::TryStreamExt as _;
@@ -53,7 +53,7 @@ impl S3 {
         Store::open_with("s3://bucket/some/prefix/", environment.into_iter()).unwrap()
     }
 
-    /// Files of whole objects.
+    /// Files of complete objects.
     fn objects(&self) -> usize {
         let mut directories = vec![self.directory.path().join("bucket")];
         let mut count = 0;
@@ -90,7 +90,7 @@ async fn blobs_and_manifests_live_in_a_bucket_too() {
     let store = s3.store("secret");
     store.check().await.unwrap();
     assert!(store.namespaces().await.unwrap().is_empty());
-    // One in a single request, one of three parts.
+    // One object in a single request, one in three parts.
     for content in [b"small".to_vec(), vec![7; 2 * PART + 1]] {
         let digest = digest_of(&content);
         assert!(

@@ -19,7 +19,7 @@ const MIB: usize = 1024 * 1024;
 async fn a_blob_is_stored_under_its_digest_and_comes_back_whole() -> Result<()> {
     let world = World::start().await?;
     let trainer = world.trainer("heart-1").await?;
-    // One in a single piece, one empty, one of several parts.
+    // One in a single piece, one empty, one in several parts.
     for content in [bytes(1, 100), Vec::new(), bytes(2, 12 * MIB + 17)] {
         let digest = digest_of(&content);
         let path = world.blob(&digest);
@@ -88,7 +88,7 @@ async fn a_truncated_upload_leaves_nothing() -> Result<()> {
         trainer.token
     );
 
-    // A sender that dies after some parts; the length was announced.
+    // A sender that dies after some parts. The length was declared.
     let mut sender = TcpStream::connect(world.addr).await?;
     sender
         .write_all(format!("{head}Content-Length: {}\r\n\r\n", content.len()).as_bytes())
@@ -102,7 +102,7 @@ async fn a_truncated_upload_leaves_nothing() -> Result<()> {
     drop(sender);
     until("an empty store", async || Ok(world.files().is_empty())).await?;
 
-    // In chunks, where no length says what is missing.
+    // With chunked encoding, without a declared length.
     let mut sender = TcpStream::connect(world.addr).await?;
     sender
         .write_all(format!("{head}Transfer-Encoding: chunked\r\n\r\nA0000\r\n").as_bytes())
@@ -132,7 +132,7 @@ async fn what_is_too_large_is_refused_with_its_limit() -> Result<()> {
     )
     .await?;
     assert!(sentence.contains("6000000"), "{sentence}");
-    // Without an announced length it is found out on the way.
+    // Without a declared length it is detected while reading.
     let pieces: Vec<_> = content
         .chunks(100_000)
         .map(|piece| Ok::<_, std::io::Error>(piece.to_vec()))
@@ -211,7 +211,7 @@ async fn a_manifest_waits_for_its_blobs_and_names_those_that_lack() -> Result<()
         "the bytes are never written anew"
     );
 
-    // A size that is not the blob's.
+    // The size does not match the blob.
     let mut lie = file("model.json", &first);
     lie.size += 1;
     let manifest = serde_json::to_vec(&Manifest::new(ManifestKind::Bundle, vec![lie])?)?;
@@ -223,7 +223,7 @@ async fn a_manifest_waits_for_its_blobs_and_names_those_that_lack() -> Result<()
         sentence.contains("1001") && sentence.contains("1000"),
         "{sentence}"
     );
-    // What is no manifest, names a path that leaves its directory, or has another digest.
+    // Not a manifest, a path that leaves its directory, or another digest.
     let outside = format!(
         r#"{{"format":1,"kind":"Bundle","files":[{{"path":"../x","sha256":"{}","size":1000}}]}}"#,
         digest_of(&first)
@@ -291,7 +291,7 @@ async fn an_address_that_could_leave_the_store_is_refused() -> Result<()> {
             .await
             .map_err(|error| error.context(path))?;
     }
-    // A client would tidy these before it sends them.
+    // A client would normalize these before it sends them.
     for namespace in ["..", "%2e%2e", "."] {
         let mut raw = TcpStream::connect(world.addr).await?;
         let head = format!("PUT /v1/artifacts/{namespace}/blobs/{digest} HTTP/1.1\r\nHost: ledger\r\n");
@@ -329,7 +329,7 @@ async fn silence_ends_an_upload_and_a_download_but_slowness_does_not() -> Result
     let content = bytes(11, 48 * MIB);
     let path = world.blob(&digest_of(&content));
 
-    // Five pieces in two seconds: longer than the timeout in all, never in one wait.
+    // Five pieces in two seconds: longer than the timeout in total, but not in a single wait.
     let small = bytes(12, 500);
     let pieces = futures::stream::unfold(small.clone(), |mut rest| async move {
         tokio::time::sleep(Duration::from_millis(400)).await;
@@ -345,7 +345,7 @@ async fn silence_ends_an_upload_and_a_download_but_slowness_does_not() -> Result
         .await?;
     assert_eq!(slow.status(), StatusCode::CREATED);
 
-    // A sender that falls silent gets an answer that says so.
+    // A sender that pauses for too long gets an error.
     let mut silent = TcpStream::connect(world.addr).await?;
     let head = format!(
         "{path} HTTP/1.1\r\nHost: ledger\r\nAuthorization: Bearer {}\r\n",
@@ -362,7 +362,7 @@ async fn silence_ends_an_upload_and_a_download_but_slowness_does_not() -> Result
         String::from_utf8_lossy(&answer)
     );
 
-    // A receiver that takes nothing loses its connection, and so gets less than it was promised.
+    // A receiver that makes no progress loses its connection and gets an incomplete body.
     world.put(&trainer, &path, content.clone()).await?;
     let mut stalled = TcpStream::connect(world.addr).await?;
     stalled.write_all(format!("GET {head}\r\n").as_bytes()).await?;

@@ -1,4 +1,4 @@
-//! Who is let in, and to what.
+//! Authentication and authorization of callers.
 
 use std::time::Duration;
 
@@ -127,10 +127,10 @@ async fn without_a_good_token_nothing_is_answered() -> Result<()> {
         let sentence = refusal(answer, StatusCode::UNAUTHORIZED).await?;
         assert!(sentence.contains(AUDIENCE), "{sentence}");
     }
-    // A body of megabytes does not swallow the answer that says why.
+    // A body of megabytes does not prevent the answer with the reason.
     let answer = world.put(&caller("x".into()), &path, bytes(31, 900_000)).await?;
     refusal(answer, StatusCode::UNAUTHORIZED).await?;
-    // Among other audiences ours is enough.
+    // The audience of the ledger among others is enough.
     let both = world.token("default", Some(&pod), &["vault", AUDIENCE]).await?;
     refusal(world.get(&caller(both), &path).await?, StatusCode::NOT_FOUND).await?;
     for path in ["/healthz", "/metrics"] {
@@ -214,7 +214,7 @@ async fn a_job_of_a_remediation_action_is_a_trainer() -> Result<()> {
     .await?;
     expect_success(world.put(&trainer, &world.result(&job), result()).await?).await?;
 
-    // Only claimed: an action of that name has another uid.
+    // A false claim: the action with this name has another uid.
     let job = world
         .create_job("forged-fit", of_action("00000000-0000-4000-8000-000000000000"))
         .await?;
@@ -232,7 +232,7 @@ async fn a_pod_counts_until_it_has_ended() -> Result<()> {
     let path = world.blob(&digest_of(b"x"));
     let there = StatusCode::NOT_FOUND;
 
-    // Terminating: it still runs, and may have its result to report.
+    // Terminating: it still runs and may report its result.
     let trainer = world.trainer("terminating").await?;
     let held = json!({"metadata": {"finalizers": ["example.com/held"]}});
     world
@@ -272,7 +272,7 @@ async fn a_pod_counts_until_it_has_ended() -> Result<()> {
         .await?;
     turned_away(&world.get(&trainer, &path).await?);
 
-    // Deleted and made again under its name.
+    // Deleted and created again with the same name.
     let trainer = world.trainer("again").await?;
     world
         .pods()
@@ -285,8 +285,8 @@ async fn a_pod_counts_until_it_has_ended() -> Result<()> {
     Ok(())
 }
 
-/// Whether the token of a Pod that is gone is refused. By the API server, 401; or, as long as its caches still hold the
-/// Pod, by the ledger that looks for the Pod itself, 403.
+/// Whether the token of a deleted Pod is refused: with 401 because of the API server or, while its caches still have the Pod,
+/// with 403 by the ledger, which looks up the Pod itself.
 fn turned_away(answer: &reqwest::Response) {
     let status = answer.status();
     assert!(
@@ -323,7 +323,7 @@ async fn a_proof_is_believed_for_its_lifetime_and_no_longer() -> Result<()> {
 async fn without_the_api_server_a_caller_is_asked_to_come_again() -> Result<()> {
     let world = World::start().await?;
     let trainer = world.trainer("heart-1").await?;
-    // One ledger whose API server refuses connections, one whose service account may do nothing there.
+    // One ledger with an API server that refuses connections, one with a service account without permissions.
     let mut away = kube::Config::new("https://127.0.0.1:9".parse()?);
     away.default_retry = false;
     let powerless = ApiServer::shared().await.client_for(User::Alice)?;

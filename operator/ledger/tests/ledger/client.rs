@@ -1,4 +1,4 @@
-//! The client that every program uses, against this ledger.
+//! The client that every program uses, with this ledger.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -49,7 +49,7 @@ fn result() -> JobResult {
     JobResult::new(JobStage::Fit, Verdict::Succeeded, "fine")
 }
 
-/// Whether the ledger has this call, and only the token is missing.
+/// Whether the ledger knows this call and refuses it only because of the missing token.
 fn needs_a_token<T>(call: &str, answer: Result<T, Error>) {
     match answer {
         Err(Error::Refused { status, .. }) => {

@@ -52,7 +52,7 @@ async fn any_split_order_and_repetition_of_the_same_rows_has_the_same_sum() -> R
     let mut random = Random(7);
     random.shuffle(&mut hungarian);
 
-    // Each Pod lives twice and counts in two windows; each total is sent in growing steps.
+    // Each Pod runs twice and counts in two windows. Each total is sent in growing steps.
     let mut sent: Vec<(usize, Envelope)> = Vec::new();
     for (part, rows) in hungarian.chunks(hungarian.len().div_ceil(PODS * 4)).enumerate() {
         let (pod, life, start) = (
@@ -112,7 +112,7 @@ async fn any_split_order_and_repetition_of_the_same_rows_has_the_same_sum() -> R
         .fetch_one(&mut database)
         .await?;
     assert_eq!(rows, 294);
-    // The sum in its bins is the counts of all rows, to the last byte.
+    // The sum equals the counts of all rows, byte for byte.
     let request = json!({
         "format": 1, "model": "heart", "version": "heart-1", "bundle": bundle, "start": window(2), "end": window(0),
         "since": window(2), "evidenceFrom": window(2), "minimumRows": 100, "tolerance": "0.1",
@@ -166,7 +166,7 @@ async fn of_each_total_the_highest_sequence_stays_and_the_first_of_two_equal_one
     assert_eq!(rows().await?["rows"], 35);
     assert_eq!(rows().await?["unclosed"], 2);
 
-    // What was closed stays closed, and no row is lost by it.
+    // A closed window stays closed, and no row is lost.
     let mut closed = total(4, 40);
     closed.closed = true;
     assert_eq!(send(vec![closed]).await?, answer(1, 0, 0, 0));
@@ -178,7 +178,7 @@ async fn of_each_total_the_highest_sequence_stays_and_the_first_of_two_equal_one
         "{found}"
     );
 
-    // Windows are by their start; what is aside is answered and not judged.
+    // Windows are identified by their start. Rows that are set aside are answered but not judged.
     let mut aside = envelope(&route, 1, window(2), 1, Counts::new(&reference.bins));
     aside.counts.aside.synthetic = 7;
     aside.counts.aside.repeated = 2;
@@ -271,9 +271,9 @@ async fn what_no_server_of_ours_sends_is_refused_in_words_and_nothing_of_it_is_k
         (&wide, "at most 1100000 are accepted"),
         (&drowning, "one process answers at most"),
         (&restarted, "one Pod may report at most 192 totals"),
-        (&forged, "none of the batch's routes"),
-        (&unnamed, "none of the batch's routes"),
-        (&crooked, "no multiple"),
+        (&forged, "not the digest of a route"),
+        (&unnamed, "not the digest of a route"),
+        (&crooked, "not a multiple"),
         (&many, "more values than"),
         (
             &batch(&route, vec![total(window(-20))]),
@@ -323,7 +323,7 @@ async fn what_is_too_old_is_deleted_by_the_one_way_there_is() -> Result<()> {
     let rows = age("counts", 89) + &age("counts", 91) + &age("feedback", 399) + &age("feedback", 401);
     world.postgres.execute(&world.database.url, &rows).await?;
     let mut role = PgConnection::connect(&std::fs::read_to_string(&world.url_file)?).await?;
-    // A table of the caller's own under that name is not what is looked at.
+    // A table of the caller with the same name is ignored.
     sqlx::raw_sql("CREATE TEMPORARY TABLE counts (window_start timestamptz)")
         .execute(&mut role)
         .await?;
@@ -398,10 +398,10 @@ async fn a_hundred_batches_of_twelve_megabytes_at_once_are_refused_and_take_litt
         ];
         assert!(refused.contains(&status), "{status}");
     }
-    // The ledger runs in this process; so do the senders, whose body is shared.
+    // The ledger and the senders, which share a body, run in this process.
     let grown = resident()?.saturating_sub(before);
     assert!(grown < 300, "{grown} MiB");
-    // Senders and ledger share one thread here, so that a check of PostgreSQL may have been late once.
+    // Senders and ledger share one thread here, so a check of PostgreSQL may have been late once.
     world.until_ready().await?;
     Ok(())
 }

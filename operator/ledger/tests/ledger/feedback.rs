@@ -1,4 +1,4 @@
-//! Labels: once, twice, contradicting, at once.
+//! Labels: once, twice, contradicting, concurrent.
 
 use anyhow::Result;
 use modelward_wire::{FeedbackOutcome, FeedbackRecord};
@@ -63,7 +63,7 @@ async fn the_first_label_stays_and_a_contradiction_is_known_for_ever() -> Result
             ("2".into(), 0, None, 0.1 + 0.2, at.into())
         ]
     );
-    // Labels are of one model: the same id of another one is another prediction.
+    // Labels belong to one model. The same id of another model is another prediction.
     let lung = world.server("lung").await?;
     let path = format!("/v1/feedback/{}/lung", world.namespace);
     let answer = expect_success(world.post_json(&lung, &path, &label(1, 0)).await?).await?;

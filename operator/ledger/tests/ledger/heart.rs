@@ -1,4 +1,4 @@
-//! The heart disease data of the samples, as serving counts it.
+//! The counts of the heart disease data of the samples.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,15 +20,15 @@ use modelward_profile::{
 };
 use modelward_wire::{Digest, Route, RouteMode};
 
-/// The columns of the files, without the label at their end.
+/// The columns of the files, without the label in the last column.
 const FEATURES: [&str; 13] = [
     "age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca",
     "thal",
 ];
-/// What `manifests/samples/heart-1.yaml` declares to be categories.
+/// The columns that `manifests/samples/heart-1.yaml` declares as categorical.
 const CATEGORICAL: [&str; 2] = ["sex", "cp"];
 
-/// One patient; NaN is missing.
+/// One patient. NaN is missing.
 pub type Patient = [f32; 13];
 
 /// Length of the windows of all tests.
@@ -52,7 +52,7 @@ pub fn patients(file: &str) -> Vec<Patient> {
         .collect()
 }
 
-/// Bins as training on these patients freezes them.
+/// The bins of a training on these patients.
 pub fn bins(trained_on: &[Patient]) -> Bins {
     let features = FEATURES.iter().enumerate().map(|(index, name)| {
         let column: Vec<f32> = trained_on.iter().map(|patient| patient[index]).collect();
@@ -72,7 +72,7 @@ pub fn bins(trained_on: &[Patient]) -> Bins {
     .unwrap()
 }
 
-/// Counts of these patients, with some score that depends on them.
+/// Counts of these patients, with a score that depends on them.
 pub fn counts(bins: &Bins, patients: &[Patient]) -> Counts {
     let mut counts = Counts::new(bins);
     for patient in patients {
@@ -95,7 +95,7 @@ pub fn counts(bins: &Bins, patients: &[Patient]) -> Counts {
     counts
 }
 
-/// The reference of a model that was trained on Cleveland's patients.
+/// The reference of a model that was trained on patients of Cleveland.
 pub fn reference() -> Reference {
     let cleveland = patients("cleveland.csv");
     let bins = bins(&cleveland);
@@ -119,7 +119,8 @@ pub fn route(bundle: Digest) -> Route {
     }
 }
 
-/// The start of the window that many windows ago, seen from when the tests began: a test may run over a minute's end.
+/// The start of the window this many windows ago, relative to the start of the tests, because a test may run across the end of a
+/// minute.
 pub fn window(ago: i64) -> i64 {
     static NOW: LazyLock<i64> = LazyLock::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

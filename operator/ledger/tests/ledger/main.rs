@@ -1,4 +1,4 @@
-//! The ledger against a real PostgreSQL and a real API server, under the roles and rules that it has in a cluster.
+//! The ledger with a real PostgreSQL and a real API server, with the roles and rules that it has in a cluster.
 
 mod artifacts;
 mod callers;

@@ -23,12 +23,12 @@ use tokio::{
 
 use crate::support::{Caller, World, expect_success, until};
 
-/// A way to the server that can be cut.
+/// A proxy to the server that can cut connections.
 struct Way {
     address: SocketAddr,
-    /// Connections that were let through and may still begin.
+    /// Number of connections that may still begin.
     allowed: Arc<AtomicU64>,
-    /// Whether connections are taken at all.
+    /// Whether connections are accepted at all.
     open: Arc<AtomicBool>,
     _tasks: JoinSet<()>,
 }
@@ -38,7 +38,7 @@ fn server() -> Result<String> {
     std::env::var("MODELWARD_MLFLOW_URI").context("MODELWARD_MLFLOW_URI must name an MLflow server")
 }
 
-/// The files of a bundle that the trainer made.
+/// The files of a bundle of the trainer.
 fn bundle() -> Result<Vec<(String, Vec<u8>)>> {
     let directory =
         std::env::var("MODELWARD_MLFLOW_BUNDLE").context("MODELWARD_MLFLOW_BUNDLE must name a bundle")?;
@@ -57,7 +57,7 @@ fn bundle() -> Result<Vec<(String, Vec<u8>)>> {
 // === impl Way ===
 
 impl Way {
-    /// A way to this server; each request is one connection.
+    /// A proxy to this server. Each request has its own connection.
     async fn to(server: &str) -> Result<Self> {
         let target = server
             .trim_start_matches("http://")
@@ -96,7 +96,7 @@ impl Way {
     }
 }
 
-/// Passes bytes on in both directions, until so many pieces have gone to the server.
+/// Forwards bytes in both directions until this many pieces have been sent to the server.
 async fn pass_on(mut from: TcpStream, target: &str, left: &AtomicU64) -> Result<()> {
     let mut to = TcpStream::connect(target).await?;
     let (mut reads, mut writes) = (vec![0; 4096], vec![0; 65536]);
@@ -210,7 +210,7 @@ async fn a_version_is_published_once_however_often_the_way_to_the_server_is_cut(
         "{error}"
     );
 
-    // Each attempt comes a little further than the one before.
+    // Each attempt gets a little further than the one before.
     way.open.store(true, Ordering::Relaxed);
     let mut attempts = 0;
     for pieces in [1, 2, 4, 8, 16, 32, u64::MAX] {

@@ -32,12 +32,12 @@ async fn artifacts_outlive_postgresql_and_the_rest_comes_back_with_it() -> Resul
     expect_success(world.put(&trainer, &world.result(&trainer.job), result()).await?).await?;
 
     world.postgres.kill().await?;
-    // The very first request after the kill finds a dead connection, and says what every other will say.
+    // The first request after the kill finds a dead connection and gets the same error as all others.
     let answer = world.put(&trainer, &world.result(&trainer.job), result()).await?;
     assert!(answer.headers().contains_key("retry-after"));
     let sentence = refusal(answer, StatusCode::SERVICE_UNAVAILABLE).await?;
     assert!(sentence.contains("PostgreSQL is unavailable"), "{sentence}");
-    // A session may still say that it is ending before the listener is gone.
+    // A session may still report that it is shutting down before the listener is closed.
     until("an unready ledger", async || {
         let (status, body) = world.ready().await?;
         let why = body["database"].as_str().unwrap();
@@ -64,7 +64,7 @@ async fn artifacts_outlive_postgresql_and_the_rest_comes_back_with_it() -> Resul
         "no request waits for what is known to be away"
     );
 
-    // Serving and training go on: artifacts are read and stored.
+    // Serving and training continue: artifacts are read and stored.
     expect_success(world.get(&trainer, &world.manifest(&before)).await?).await?;
     let during = world.publish(&trainer, &bytes(41, 9_000_000)).await?;
     expect_success(world.get(&trainer, &world.manifest(&during)).await?).await?;
@@ -78,7 +78,7 @@ async fn artifacts_outlive_postgresql_and_the_rest_comes_back_with_it() -> Resul
     expect_success(world.get(&operator, &world.result(&trainer.job)).await?).await?;
     expect_success(world.put(&trainer, &world.result(&trainer.job), result()).await?).await?;
 
-    // What was stored meanwhile is indexed by itself.
+    // Artifacts that were stored meanwhile are indexed automatically.
     let mut database = PgConnection::connect(&world.database.url).await?;
     until("both index rows", async || {
         let rows: Vec<String> = sqlx::query_scalar("SELECT digest::text FROM artifacts ORDER BY created_at")
@@ -139,7 +139,7 @@ async fn what_serving_tells_waits_for_postgresql_and_nothing_of_it_is_lost_or_co
         let sentence = refusal(answer, away).await?;
         assert!(sentence.contains("PostgreSQL is unavailable"), "{sentence}");
     }
-    // What is wrong is wrong now as well as later.
+    // Invalid requests are refused now as well as later.
     let answer = world.put(&server, &counts_at, "{}").await?;
     refusal(answer, StatusCode::UNPROCESSABLE_ENTITY).await?;
 
@@ -180,7 +180,7 @@ async fn a_changed_password_needs_no_restart() -> Result<()> {
     let role = format!("ledger_{}", world.database.name);
     let change = format!("ALTER ROLE {role} PASSWORD 'second'");
     world.postgres.execute(&world.database.url, &change).await?;
-    // Connections that are open stay; a restart ends them.
+    // Open connections stay. A restart ends them.
     world.postgres.kill().await?;
     world.postgres.restart().await?;
     until("a refused password", async || {
@@ -196,7 +196,7 @@ async fn a_changed_password_needs_no_restart() -> Result<()> {
         world.postgres.url_of(&role, "second", &world.database.name),
     )?;
     world.until_ready().await?;
-    // A file that is gone for a moment, as while a Secret's volume is renewed.
+    // A file that is missing for a moment, as during an update of the volume of a Secret.
     std::fs::remove_file(&world.url_file)?;
     until("a missing file", async || {
         Ok(world.ready().await?.1["database"]
@@ -237,7 +237,7 @@ async fn readiness_says_what_a_person_has_to_do() -> Result<()> {
     world.until_ready().await?;
     let elsewhere = world.postgres.url_of(&role, "first", "nowhere");
     std::fs::write(&world.url_file, elsewhere)?;
-    // The open connections go on serving; only a new one would notice.
+    // The open connections still work. Only a new one would notice.
     sql(&format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
     ))
@@ -390,7 +390,7 @@ async fn a_statement_that_takes_too_long_fails_its_caller_alone() -> Result<()> 
     let operator = world.operator().await?;
     let path = format!("/v1/counts/{}/heart", world.namespace);
     expect_success(world.get(&operator, &path).await?).await?;
-    // Another session locks the table of counts: each statement on it runs into its time limit.
+    // Another session locks the table of counts, so each statement on it times out.
     let mut other = PgConnection::connect(&world.database.url).await?;
     let mut transaction = other.begin().await?;
     sqlx::query("LOCK TABLE counts IN ACCESS EXCLUSIVE MODE")
@@ -402,7 +402,7 @@ async fn a_statement_that_takes_too_long_fails_its_caller_alone() -> Result<()> 
     )
     .await?;
     assert!(sentence.contains("try again later"), "{sentence}");
-    // PostgreSQL is there for everything else, also for the next request.
+    // PostgreSQL is available for everything else, also for the next request.
     assert_eq!(world.ready().await?.0, StatusCode::OK);
     let label = json!({
         "predictionId": "a".repeat(64), "route": "0123456789abcdef", "predictedAtMs": 1_000_000, "score": 0.5, "class": 1,

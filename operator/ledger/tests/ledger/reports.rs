@@ -17,7 +17,7 @@ use crate::{
 
 const UID: &str = "5b2c1f8e-0f6d-4f0e-9a51-0d4a4a4c7f11";
 
-/// A model whose reference is Cleveland.
+/// A model with the patients of Cleveland as reference.
 pub struct Heart {
     pub world: World,
     trainer: Caller,
@@ -56,7 +56,7 @@ impl Heart {
         Ok(())
     }
 
-    /// Counts these patients in the window so many windows ago, by a process that never says that it is done.
+    /// Counts these patients in the window this many windows ago, by a process that never closes its windows.
     pub async fn serve(&self, incarnation: u128, ago: i64, patients: &[Patient]) -> Result<()> {
         let counts = heart::counts(&self.reference.bins, patients);
         let total = envelope(&self.route, incarnation, window(ago), 1, counts);
@@ -125,7 +125,7 @@ async fn hungarian_patients_drift_and_the_verdict_is_given_once() -> Result<()> 
     let hungarian = shuffled("hungarian.csv", 7);
     heart.serve(1, 2, &hungarian[..100]).await?;
     heart.serve(2, 1, &hungarian[100..]).await?;
-    // Outside of what is asked for.
+    // Outside of the requested window.
     heart.serve(3, 3, &patients("cleveland.csv")).await?;
     let (start, end) = (window(2), window(0));
     let mut request = heart.request(start, end);
@@ -176,7 +176,7 @@ async fn hungarian_patients_drift_and_the_verdict_is_given_once() -> Result<()> 
     let reference = digest_of(&serde_json::to_vec(&heart.reference)?);
     assert_eq!(result.reference.digest, reference);
 
-    // The window is in the store, and is exactly what was counted.
+    // The window is in the store and has exactly the counts.
     let blob = heart.world.blob(&result.counts.unwrap());
     let bytes = expect_success(heart.world.get(&heart.trainer, &blob).await?)
         .await?
@@ -187,7 +187,7 @@ async fn hungarian_patients_drift_and_the_verdict_is_given_once() -> Result<()> 
     assert_eq!(digest_of(&bytes), result.counts.unwrap());
     stored.check()?;
 
-    // Rows that come late, other spellings and another order of the same question change nothing.
+    // Late rows, and other spellings and another order in the same request, change nothing.
     heart.serve(4, 1, &patients("cleveland.csv")).await?;
     request.tolerances.reverse();
     request.tolerance = "0.10".parse()?;
@@ -200,7 +200,7 @@ async fn hungarian_patients_drift_and_the_verdict_is_given_once() -> Result<()> 
     let sentence = refusal(heart.ask(UID, &other).await?, StatusCode::CONFLICT).await?;
     assert!(sentence.contains("different parameters"), "{sentence}");
 
-    // The whole judgement is there for who may read it.
+    // The whole judgement is stored for callers that may read it.
     let path = heart.path(UID);
     for reader in [&heart.operator, &heart.server, &heart.trainer] {
         let found: Value = expect_success(heart.world.get(reader, &path).await?)
@@ -238,7 +238,7 @@ async fn hungarian_patients_drift_and_the_verdict_is_given_once() -> Result<()> 
 async fn a_shift_that_one_window_cannot_show_a_month_after_the_version_began_is_shown_by_two() -> Result<()> {
     let heart = Heart::start().await?;
     let uid = |n: u32| format!("5b2c1f8e-0f6d-4f0e-9a51-{n:012}");
-    // Patients of today who are older, and nothing else.
+    // The current patients are older. Nothing else is different.
     let mut older = shuffled("cleveland.csv", 3);
     for patient in &mut older {
         patient[0] += 6.0;
@@ -261,12 +261,12 @@ async fn a_shift_that_one_window_cannot_show_a_month_after_the_version_began_is_
     assert_eq!(second.verdict, DriftVerdict::Drift);
     assert!(second.drifted[0].log_evidence >= second.drifted[0].log_threshold);
     assert_eq!(second.drifted[0].windows, 2);
-    // By itself it says no more than the first, and soon after the beginning each is enough.
+    // Alone it has no more evidence than the first, and soon after the beginning each is enough.
     let alone = heart.judged(&uid(3), &asks(1, month_ago, 0)).await?;
     assert_eq!((alone.verdict, alone.rows), (DriftVerdict::NoDrift, 153));
     let early = heart.judged(&uid(4), &asks(2, minutes_ago, 1)).await?;
     assert_eq!(early.verdict, DriftVerdict::Drift);
-    // The rows of a report are those of its window, whatever was compared with them.
+    // The rows of a report are those of its window, regardless of the comparison.
     assert_eq!((first.rows, second.rows), (150, 153));
     assert_eq!((second.incarnations, alone.incarnations), (1, 1));
     Ok(())
@@ -330,7 +330,7 @@ async fn a_window_of_a_large_fleet_is_summed_to_the_last_row_and_one_that_is_too
     heart.serve(1, 1, &patients("cleveland.csv")).await?;
     let request = heart.request(window(3), window(0));
     let uid = |n: u32| format!("5b2c1f8e-0f6d-4f0e-9a51-{n:012}");
-    // The same total of so many other Pods, in two windows.
+    // The same total from this many other Pods, in two windows.
     let more = async |pods: u32| {
         let windows = [1, 2]
             .map(|ago| format!("to_timestamp({})", window(ago)))
@@ -363,7 +363,7 @@ async fn a_window_of_a_large_fleet_is_summed_to_the_last_row_and_one_that_is_too
     let answer = heart.ask(&uid(3), &request).await?;
     let sentence = refusal(answer, StatusCode::UNPROCESSABLE_ENTITY).await?;
     assert!(sentence.contains("more than 20000 totals"), "{sentence}");
-    // What would be too much with the windows before it is judged without them.
+    // If there is too much with the earlier windows, the window is judged without them.
     let newest = ReportRequest {
         since: window(2),
         evidence_from: window(2),
@@ -395,7 +395,7 @@ async fn too_few_rows_are_never_no_drift() -> Result<()> {
     let uid = |n: u32| format!("5b2c1f8e-0f6d-4f0e-9a51-{n:012}");
     for (n, minimum_rows, verdict) in [
         (1, 607, DriftVerdict::InsufficientData),
-        // More rows than the reference has: that is about the window alone.
+        // More rows than the reference has: this applies only to the window.
         (2, 606, DriftVerdict::NoDrift),
         (3, 100, DriftVerdict::NoDrift),
     ] {
@@ -404,7 +404,7 @@ async fn too_few_rows_are_never_no_drift() -> Result<()> {
         assert_eq!((result.verdict, result.rows), (verdict, 606));
         assert!(result.counts.is_some());
     }
-    // Another version and another bundle of the model have counts of their own.
+    // Another version and another bundle of the model have separate counts.
     request.version = "heart-2".into();
     assert_eq!(heart.judged(&uid(4), &request).await?.rows, 0);
     Ok(())
@@ -421,7 +421,7 @@ async fn an_accepted_window_is_named_by_the_digest_of_its_counts() -> Result<()>
     let blob = heart.world.blob(&accepted);
     let bytes = heart.world.get(&heart.trainer, &blob).await?.bytes().await?;
     let mut new = bytes.to_vec();
-    // Written by another program, the reference may have other bytes than the window that it is made of.
+    // If another program wrote the reference, it may have other bytes than its window.
     new.push(b'\n');
     let note = json!({
         "counts": accepted, "rows": 147, "startTime": "2026-11-23T10:00:00Z", "endTime": "2026-11-23T10:01:00Z",
@@ -475,7 +475,7 @@ async fn what_cannot_be_judged_is_refused_with_what_to_do() -> Result<()> {
         ),
         (bundle(other_file), bad, "has no file reference.json"),
         (bundle(broken), bad, "reference.json of the bundle cannot be read"),
-        (bundle(torn), bad, "another number of bins"),
+        (bundle(torn), bad, "do not have the number of bins"),
         (with(&|request| request.format = 2), bad, "format 2"),
         (with(&|request| request.model = "A B".into()), bad, "model is"),
         (
@@ -493,9 +493,9 @@ async fn what_cannot_be_judged_is_refused_with_what_to_do() -> Result<()> {
         (
             with(&|request| request.since += 1),
             bad,
-            "evidence is asked for since",
+            "; both must be seconds since 1970",
         ),
-        (with(&|request| request.evidence_from += 1), bad, "gathered from"),
+        (with(&|request| request.evidence_from += 1), bad, "evidenceFrom"),
         (
             with(&|request| request.tolerance = "0".parse().unwrap()),
             bad,
@@ -521,7 +521,7 @@ async fn what_cannot_be_judged_is_refused_with_what_to_do() -> Result<()> {
         assert!(sentence.contains(said), "{sentence:?} does not say {said:?}");
     }
 
-    // A Pod that counts in other bins is named, and the verdict is on the others.
+    // A Pod that counts in other bins is named, and the verdict uses the others.
     let strange = heart::bins(&patients("hungarian.csv"));
     let total = envelope(
         &heart.route,
@@ -541,7 +541,7 @@ async fn what_cannot_be_judged_is_refused_with_what_to_do() -> Result<()> {
     assert_eq!((aside.pod.as_str(), aside.totals), (pod.as_str(), 1));
     assert!(aside.reason.contains("other bins"), "{}", aside.reason);
 
-    // A reference that rotted on its disk is no reference; published again it is one.
+    // A damaged reference is not used. After it is published again it is.
     let reference = serde_json::to_vec(&heart.reference)?;
     let file = world
         .artifacts

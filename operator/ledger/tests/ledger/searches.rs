@@ -1,4 +1,4 @@
-//! Rounds of searches: kept for the Jobs of one version, bounded, deleted.
+//! Rounds of searches: stored for the Jobs of one version, limited, deleted.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,7 @@ async fn what_a_job_kept_the_next_job_of_its_version_reads_and_no_other() -> Res
     .await?;
     let other = paths::search_round(namespace, &second.job, &digest_of(b"another program"), 0);
     refusal(world.get(&second, &other).await?, StatusCode::NOT_FOUND).await?;
-    // Another version has its own, whatever digest it asks for; and a Pod speaks for its own Job alone.
+    // Another version has its own rounds for any digest, and a Pod may act only for its own Job.
     refusal(
         world.get(&stranger, &path(&stranger, 0)).await?,
         StatusCode::NOT_FOUND,
@@ -128,7 +128,7 @@ async fn a_round_that_cannot_be_kept_is_refused_with_its_reason() -> Result<()> 
         let answer = world.put_json(&trainer, &path, &round(1, 1)).await?;
         refusal(answer, StatusCode::BAD_REQUEST).await?;
     }
-    // Each is small enough, all together are not.
+    // Each is small enough, but all together are not.
     let near = round(1, usize::try_from(MAX_SEARCH_ROUND_BYTES)? - 4096);
     let mut kept = 0;
     let sentence = loop {

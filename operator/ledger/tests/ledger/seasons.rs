@@ -1,4 +1,4 @@
-//! Verdicts on traffic that repeats: patients of each quarter of a day are of an age of their own.
+//! Verdicts on traffic that repeats: each quarter of a day has patients of a different age.
 
 use anyhow::Result;
 use modelward_profile::{ChosenBy, Phases, Reference};
@@ -13,13 +13,13 @@ use crate::{
 const QUARTER: i64 = 6 * 3600;
 const DAY: i64 = 4 * QUARTER;
 
-/// A moment of the day that is over: quarters of the day after it, and of those before.
+/// The start of this quarter of a day, counted from the midnight three days ago.
 fn quarter(number: i64) -> i64 {
     let today = heart::window(0);
     today - today.rem_euclid(DAY) - 3 * DAY + number * QUARTER
 }
 
-/// Cleveland's patients, the youngest quarter first; each twice, because a window needs 100 rows.
+/// The patients of Cleveland, the youngest quarter first, each twice, because a window needs 100 rows.
 fn by_age() -> Vec<Vec<Patient>> {
     let mut all = patients("cleveland.csv");
     Random(5).shuffle(&mut all);
@@ -50,7 +50,7 @@ async fn serve(heart: &Heart, number: i64, patients: &[Patient]) -> Result<()> {
     Ok(())
 }
 
-/// The verdict on that quarter of a version that is watched from quarter 0 on.
+/// The verdict on this quarter for a version that is monitored from quarter 0 on.
 async fn judged(heart: &Heart, number: i64, season: bool) -> Result<ReportResult> {
     let season_seconds = season.then_some(u32::try_from(DAY)?);
     let request = ReportRequest {
@@ -87,7 +87,7 @@ async fn a_quarter_of_the_day_drifts_from_training_and_the_whole_day_does_not() 
         );
         assert_eq!((result.counts, result.season), (None, None));
     }
-    // Before it served, a version had no traffic, or a part of it.
+    // Before it served, a version had no traffic or only a part of it.
     let request = ReportRequest {
         since: quarter(0),
         evidence_from: quarter(0),
@@ -145,7 +145,7 @@ async fn a_day_that_drifted_can_become_the_reference_phase_by_phase() -> Result<
     };
     assert_eq!(result.counts, Some(digest_of(&serde_json::to_vec(&reference)?)));
 
-    // Once accepted, the first quarter is judged at once, by the same quarter.
+    // After a season is accepted, the first quarter is judged immediately, by the same quarter.
     let heart = Heart::of(reference).await?;
     serve(&heart, 1, &quarters[1]).await?;
     let result = judged(&heart, 1, true).await?;
@@ -180,7 +180,7 @@ async fn against_an_accepted_window_shorter_than_a_day_windows_are_judged_and_a_
     for (number, patients) in (0..).zip(quarters.iter().cycle().take(5)) {
         serve(&heart, number, patients).await?;
     }
-    // The first quarter of a day is judged, by itself, and a day is not over.
+    // The first quarter of a day is judged alone, because the day is not over.
     let first = judged(&heart, 0, true).await?;
     assert_eq!(
         (first.verdict, first.season_seconds),

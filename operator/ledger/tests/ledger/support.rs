@@ -1,4 +1,4 @@
-//! A running ledger and the people who call it.
+//! A running ledger and its callers.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::oneshot, task::JoinHandle};
 
-/// A ledger of one test, with a database, a namespace and a store of its own.
+/// A ledger for one test, with its own database, namespace and store.
 pub struct World {
     pub api: &'static ApiServer,
     pub kube: Client,
@@ -51,7 +51,7 @@ pub struct Caller {
     pub pod: String,
 }
 
-/// What the ledger's service account may do in the chart; each rule is needed, and no other.
+/// The permissions of the ledger's service account in the chart. Exactly these rules are needed.
 const RULES: [(&str, &[&str], &str); 6] = [
     ("authentication.k8s.io", &["tokenreviews"], "create"),
     ("", &["pods"], "get"),
@@ -70,12 +70,12 @@ pub const AUDIENCE: &str = "modelward-ledger";
 // === impl World ===
 
 impl World {
-    /// A ledger on the shared PostgreSQL.
+    /// A ledger with the shared PostgreSQL.
     pub async fn start() -> Result<Self> {
         Self::with(Postgres::shared().await?, |_| {}).await
     }
 
-    /// A ledger on this PostgreSQL with a changed configuration.
+    /// A ledger with this PostgreSQL and a changed configuration.
     pub async fn with(postgres: Postgres, change: impl FnOnce(&mut Config)) -> Result<Self> {
         let api = ApiServer::shared().await;
         let kube = api.client();
@@ -136,7 +136,7 @@ impl World {
         Ok(world)
     }
 
-    /// Starts the ledger's process, so to speak.
+    /// Starts the ledger.
     pub async fn run(&mut self) -> Result<()> {
         let client = self.ledger_client().await?;
         let ledger = Ledger::bind(self.config.clone(), client).await?;
@@ -149,7 +149,7 @@ impl World {
         Ok(())
     }
 
-    /// Ends the ledger in order.
+    /// Shuts the ledger down.
     pub async fn end(&mut self) -> Result<()> {
         let (stop, task) = self.running.take().context("the ledger does not run")?;
         let _ = stop.send(());
@@ -182,7 +182,7 @@ impl World {
         config.default_retry = false;
         config.auth_info.token = Some(self.token("ledger", None, &[]).await?.into());
         let client = Client::try_from(config)?;
-        // The API server learns of a new role by a watch of its own.
+        // The API server notices a new role by a watch.
         let pods = Api::<Pod>::namespaced(client.clone(), "default");
         until("the ledger's role", async || {
             Ok(pods.get_opt("none").await.is_ok())
@@ -213,7 +213,7 @@ impl World {
         Ok(made.status.context("a token request without a status")?.token)
     }
 
-    /// Makes an object in the test's namespace and gives its uid.
+    /// Creates an object in the namespace of the test and returns its uid.
     pub async fn create(
         &self,
         group: &str,
@@ -317,7 +317,7 @@ impl World {
         self.another_server(name, "x").await
     }
 
-    /// One more Pod of the Deployment that [`Self::server`] made.
+    /// One more Pod of the Deployment of [`Self::server`].
     pub async fn another_server(&self, name: &str, suffix: &str) -> Result<Caller> {
         let set = format!("{name}-1");
         let sets = resource("apps", "v1", "ReplicaSet", "replicasets");
@@ -394,12 +394,12 @@ impl World {
             .await?)
     }
 
-    /// Stores a bundle of one file and gives the manifest's digest.
+    /// Stores a bundle with one file and returns the digest of the manifest.
     pub async fn publish(&self, caller: &Caller, content: &[u8]) -> Result<Digest> {
         self.publish_files(caller, &[("model.json", content)]).await
     }
 
-    /// Stores a bundle and gives the manifest's digest.
+    /// Stores a bundle and returns the digest of the manifest.
     pub async fn publish_files(&self, caller: &Caller, contents: &[(&str, &[u8])]) -> Result<Digest> {
         let mut files = Vec::new();
         for (path, content) in contents {
@@ -428,7 +428,7 @@ impl World {
         until("/readyz", async || Ok(self.ready().await?.0 == StatusCode::OK)).await
     }
 
-    /// One metric's value, with its labels as they are written.
+    /// The value of a metric with these labels.
     pub async fn metric(&self, name: &str) -> Result<Option<f64>> {
         let text = self.request(Method::GET, "/metrics").send().await?.text().await?;
         let line = text
@@ -437,7 +437,7 @@ impl World {
         Ok(line.map(str::parse).transpose()?)
     }
 
-    /// Every file of the store but the lock, relative to it.
+    /// Every file of the store except for the lock, relative to the store.
     pub fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut directories = vec![self.artifacts.clone()];
@@ -459,7 +459,7 @@ impl World {
 
 // === small ===
 
-/// An owner reference that says it controls.
+/// An owner reference with `controller: true`.
 pub fn owner(api_version: &str, kind: &str, name: &str, uid: &str) -> Value {
     json!([{"apiVersion": api_version, "kind": kind, "name": name, "uid": uid, "controller": true}])
 }
@@ -518,7 +518,7 @@ pub async fn expect_success(answer: Response) -> Result<Response> {
     bail!("{status}: {}", answer.text().await?)
 }
 
-/// The sentence of a refusal with this status.
+/// The message of a refusal with this status.
 pub async fn refusal(answer: Response, status: StatusCode) -> Result<String> {
     let (found, text) = (answer.status(), answer.text().await?);
     ensure!(found == status, "{found} in place of {status}: {text}");

@@ -1,4 +1,4 @@
-//! The widest model that training takes: 4,096 features of 256 categories.
+//! The widest model that training supports: 4,096 features with 256 categories.
 
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ fn reference() -> Result<Reference> {
     })
 }
 
-/// Rows with each category as often as any other, and so many categories of the feature that may change.
+/// Rows with equally frequent categories, and this many categories of the feature that may change.
 fn counts(bins: &Bins, rows: u32, of_changed: u32) -> Result<Counts> {
     let mut counts = Counts::new(bins);
     for row in 0..rows {
@@ -46,7 +46,7 @@ fn counts(bins: &Bins, rows: u32, of_changed: u32) -> Result<Counts> {
     Ok(counts)
 }
 
-/// The most memory that this process has had, in MiB.
+/// The peak memory of this process in MiB.
 fn peak() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -66,7 +66,7 @@ async fn a_day_of_the_widest_model_is_counted_and_judged_within_the_memory_of_a_
         expect_success(heart.world.put_json(&heart.server, &path, &body).await?).await?;
         println!("one total was taken in {:?}", start.elapsed());
     }
-    // The older window again, in the 22 before it.
+    // The older window again, in the 22 windows before it.
     let sql = format!(
         "INSERT INTO counts SELECT namespace, model, pod_uid, incarnation, route, window_start - make_interval(secs => n * {WINDOW}), \
          window_seconds, version, bundle, sequence, closed, rows, synthetic, repeated, over_limit, envelope, received_at, \

@@ -1,14 +1,14 @@
-//! The two operators that score: what they have in common.
+//! The common parts of the two scoring operators.
 
 use super::{columns::Column, error::OnnxError, file::Node, linear::Linear, sums::Sums, trees::Trees};
 use crate::{math::sigmoid, schema::Row};
 
-/// What scores a row.
+/// A classifier.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Classifier {
     model: Model,
     after: After,
-    /// The two classes: scores are of the second.
+    /// The two classes. Scores are probabilities of the second.
     pub(super) labels: [String; 2],
     /// Whether each probability is divided by the sum of both.
     pub(super) is_normalised: bool,
@@ -20,7 +20,7 @@ enum Model {
     Linear(Linear),
 }
 
-/// What becomes of sums: `post_transform`.
+/// The function of the sums: `post_transform`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum After {
     Nothing,
@@ -77,7 +77,7 @@ impl Classifier {
             (After::Logistic, Sums::One(one)) => (sigmoid(-one), sigmoid(one)),
             (After::Logistic, Sums::Two(zero, one)) => (sigmoid(zero), sigmoid(one)),
             (After::Softmax, Sums::Two(zero, one)) => (sigmoid(zero - one), sigmoid(one - zero)),
-            // Refused when it was read.
+            // This was refused when the file was read.
             (After::Softmax, Sums::One(_)) => (0.5, 0.5),
         };
         let probability = if self.is_normalised && zero + one > 0.0 {
@@ -85,7 +85,7 @@ impl Classifier {
         } else {
             one
         };
-        // A row without a value that the model needs, which a schema refuses, has none of its own.
+        // A row without a value that the model needs has no probability. A schema refuses such rows.
         if probability.is_nan() {
             0.5
         } else {
@@ -111,7 +111,7 @@ impl After {
             "LOGISTIC" => Ok(Self::Logistic),
             "SOFTMAX" => Ok(Self::Softmax),
             other => Err(node.fail(format!(
-                "post_transform {other:?} is not read, NONE, LOGISTIC and SOFTMAX are"
+                "post_transform {other:?} is not supported, only NONE, LOGISTIC and SOFTMAX are"
             ))),
         }
     }
@@ -124,5 +124,5 @@ pub(super) fn read_labels(node: &Node<'_>, integers: &str) -> Result<[String; 2]
     let count = labels.len();
     labels
         .try_into()
-        .map_err(|_| node.fail(format!("it has {count} classes, models of 2 are read")))
+        .map_err(|_| node.fail(format!("it has {count} classes, only 2 are supported")))
 }

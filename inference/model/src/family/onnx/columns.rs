@@ -1,18 +1,18 @@
-//! The columns of a table on its way through a graph: each is one feature with the steps that were taken.
+//! The columns of a table in a graph: each is a feature with the steps that are applied to it.
 //!
-//! A step changes each column by itself, so no table is ever made: a model asks for a column of a row and gets its number. Steps are
-//! computed in double precision, in which scikit-learn computes them.
+//! A step changes each column independently, so no table is created: a model requests a column of a row and gets its number. Steps are
+//! computed in double precision, as in scikit-learn.
 
 use super::{error::OnnxError, file::Node};
 use crate::schema::{Row, Value};
 
-/// All columns of a graph together.
+/// Maximum number of all columns of a graph.
 const MAX_COLUMNS: usize = 1 << 18;
 
-/// Steps of one column.
+/// Maximum number of steps of a column.
 const MAX_STEPS: usize = 64;
 
-/// No constant may be larger: what is computed stays finite.
+/// Maximum size of a constant, so that results are finite.
 pub(super) const MAX_NUMBER: f64 = 1e100;
 
 /// One column.
@@ -22,12 +22,12 @@ pub(super) struct Column {
     steps: Vec<Step>,
 }
 
-/// What is done to a number.
+/// A step: what is done to a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Step {
-    /// A missing number becomes this one; NaN is what is missing.
+    /// A missing number (NaN) is replaced by this one.
     Fill(f64),
-    /// A number becomes another one.
+    /// A number is replaced by another.
     Replace(f64, f64),
     /// `(x - offset) * scale`.
     Scale {
@@ -37,13 +37,13 @@ pub(super) enum Step {
     Add(f64),
     Multiply(f64),
     Divide(f64),
-    /// A constant less the number.
+    /// A constant minus the number.
     SubtractFrom(f64),
-    /// To single precision.
+    /// Conversion to single precision.
     Narrow,
 }
 
-/// Counts the columns that a graph makes.
+/// Counts the columns that a graph creates.
 #[derive(Default)]
 pub(super) struct Budget(usize);
 
@@ -80,7 +80,7 @@ impl Column {
         Ok(())
     }
 
-    /// The number of a row; NaN where it is missing.
+    /// The number of a row, or NaN if it is missing.
     pub(super) fn value(&self, row: &Row) -> f64 {
         let mut number = match row.values().get(self.feature) {
             Some(Value::Number(number)) => f64::from(*number),
@@ -92,7 +92,7 @@ impl Column {
         number
     }
 
-    /// Whether a missing value gets a number on its way.
+    /// Whether a step replaces a missing value.
     pub(super) fn fills(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Fill(_)))
     }
@@ -122,7 +122,7 @@ impl Step {
     }
 }
 
-/// Takes a step in each column: with one number a column, or one for all.
+/// Adds a step to each column, with one number for each column or one for all.
 pub(super) fn take_steps(
     node: &Node<'_>,
     mut columns: Vec<Column>,

@@ -4,22 +4,22 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OnnxError {
-    /// It is no protobuf of the right form.
+    /// It is not a valid protobuf message of this type.
     #[error("does not parse as ONNX: byte {at} of {part}: {what}")]
     Wire {
-        /// Which message.
+        /// The message.
         part: &'static str,
-        /// The place in it, the first byte being 0.
+        /// The position in it, from 0.
         at: usize,
         /// What is wrong.
         what: &'static str,
     },
-    /// The whole file.
+    /// The error is about the whole file.
     #[error("{0}")]
     File(String),
-    /// An operator that is not read.
+    /// An unsupported operator.
     #[error(
-        "operator {0} is not read: only TreeEnsembleClassifier and LinearClassifier with Scaler, Imputer, FeatureVectorizer, \
+        "operator {0} is not supported: only TreeEnsembleClassifier and LinearClassifier with Scaler, Imputer, FeatureVectorizer, \
          ArrayFeatureExtractor, Normalizer, ZipMap, Concat, Cast, Identity, Add, Sub, Mul and Div are"
     )]
     Operator(String),

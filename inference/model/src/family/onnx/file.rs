@@ -1,17 +1,17 @@
-//! The messages of an ONNX file that are read: graph, nodes, attributes, tensors. Numbers of fields are those of `onnx.proto`.
+//! Reads the messages of an ONNX file: graph, nodes, attributes, tensors. Field numbers are those of `onnx.proto`.
 
 use super::{
     error::OnnxError,
     wire::{Message, Wire},
 };
 
-/// A graph may have no more nodes: an exporter of scikit-learn writes about ten.
+/// Maximum number of nodes of a graph. An exporter of scikit-learn writes about ten.
 const MAX_NODES: usize = 1000;
 
-/// A node may have no more inputs, outputs or attributes.
+/// Maximum number of inputs, outputs and attributes of a node.
 const MAX_ENDS: usize = 1 << 14;
 
-/// Types of elements, as `TensorProto.DataType` numbers them.
+/// Types of elements, with the numbers of `TensorProto.DataType`.
 pub(super) mod element {
     pub(in super::super) const FLOAT: i64 = 1;
     pub(in super::super) const INT32: i64 = 6;
@@ -22,7 +22,7 @@ pub(super) mod element {
 /// The domain of operators for classical models.
 pub(super) const ML: &str = "ai.onnx.ml";
 
-/// What is read of a file.
+/// The used parts of a file.
 pub(super) struct File<'a> {
     pub(super) nodes: Vec<Node<'a>>,
     pub(super) inputs: Vec<Input<'a>>,
@@ -30,7 +30,7 @@ pub(super) struct File<'a> {
     pub(super) constants: Vec<(&'a str, Tensor<'a>)>,
 }
 
-/// An input of the graph: a table of so many columns.
+/// An input of the graph: a table with this number of columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Input<'a> {
     pub(super) name: &'a str,
@@ -38,7 +38,7 @@ pub(super) struct Input<'a> {
     pub(super) width: usize,
 }
 
-/// A node with its operator's name in full.
+/// A node with the full name of its operator.
 pub(super) struct Node<'a> {
     pub(super) operator: &'a str,
     pub(super) domain: &'a str,
@@ -62,9 +62,9 @@ impl<'a> File<'a> {
             match field? {
                 (7, value) => graph = Some(Message::new(model.bytes_of(value)?, "the graph")),
                 (8, _) => opsets += 1,
-                (20, _) => return Err(OnnxError::file("it has training_info, which is not read")),
+                (20, _) => return Err(OnnxError::file("it has training_info, which is not supported")),
                 (25, _) => {
-                    let what = "it defines functions of its own, which are not read; export the model itself";
+                    let what = "it defines functions, which are not supported; export the model itself";
                     return Err(OnnxError::file(what));
                 }
                 _ => {}
@@ -110,13 +110,13 @@ impl<'a> File<'a> {
                 12 => file
                     .outputs
                     .push(message("an output")?.text(1)?.unwrap_or_default()),
-                15 => return Err(OnnxError::file("it has sparse initializers, which are not read")),
+                15 => return Err(OnnxError::file("sparse initializers are not supported")),
                 _ => {}
             }
         }
         for input in inputs {
             let name = input.text(1)?.unwrap_or_default();
-            // Before version 4 of the format, constants were inputs too.
+            // Before version 4 of the format, constants were also inputs.
             if !file.constants.iter().any(|(constant, _)| *constant == name) {
                 file.inputs.push(Input::read(name, input)?);
             }
@@ -138,7 +138,7 @@ impl<'a> Input<'a> {
         let element = tensor.integer(1)?.unwrap_or_default();
         if ![element::FLOAT, element::DOUBLE, element::INT32, element::INT64].contains(&element) {
             return Err(fail(
-                "does not hold numbers: encode texts before the model, and export it with X.astype(numpy.float32)",
+                "is not numeric: encode strings before the model, and export it with X.astype(numpy.float32)",
             ));
         }
         let mut dimensions = Vec::new();
@@ -237,7 +237,7 @@ impl<'a> Node<'a> {
             .map_or(Ok(None), |attribute| attribute.text(4))
     }
 
-    /// The number of single precision.
+    /// The single-precision number of an attribute.
     pub(super) fn single(&self, name: &str) -> Result<Option<f64>, OnnxError> {
         let Some(attribute) = self.attribute(name) else {
             return Ok(None);
@@ -249,7 +249,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Numbers of single precision, or those of the attribute `name_as_tensor`.
+    /// The single-precision numbers of an attribute, or those of the attribute `name_as_tensor`.
     pub(super) fn numbers(&self, name: &str) -> Result<Vec<f64>, OnnxError> {
         if let Some(attribute) = self.attribute(&format!("{name}_as_tensor")) {
             let tensor = attribute.message(5, "a tensor")?;
@@ -260,7 +260,7 @@ impl<'a> Node<'a> {
             .map_or(Ok(Vec::new()), |attribute| attribute.singles(7))
     }
 
-    /// The texts of an attribute, each as `read` makes it.
+    /// The strings of an attribute, each converted by `read`.
     pub(super) fn texts<T>(
         &self,
         name: &str,
@@ -294,7 +294,7 @@ impl Tensor<'_> {
         }
     }
 
-    /// Its integers of 64 bits, in order.
+    /// Its 64-bit integers, in order.
     pub(super) fn integers(self) -> Result<Vec<i64>, OnnxError> {
         let tensor = self.checked()?;
         match (tensor.integer(2)?.unwrap_or_default(), tensor.last(9)?) {
@@ -304,11 +304,11 @@ impl Tensor<'_> {
         }
     }
 
-    /// Data elsewhere are files that were not sent.
+    /// Refuses external data, because its files were not sent.
     fn checked(&self) -> Result<Message<'_>, OnnxError> {
         if self.0.last(13)?.is_some() || self.0.integer(14)?.unwrap_or_default() != 0 {
             return Err(OnnxError::file(
-                "a constant is in another file (external data), which is not read: save the model as one file",
+                "a constant is in another file (external data), which is not supported: save the model as one file",
             ));
         }
         Ok(self.0)

@@ -9,24 +9,24 @@ use super::{
     file::{File, Input, ML, Node, Tensor, element},
 };
 
-/// What a name of the graph stands for.
+/// What a name in the graph refers to.
 enum Found<'a> {
     Columns(Vec<Column>),
     Constant(Tensor<'a>),
-    /// The class, which the threshold decides here.
+    /// The class. It is not used, because the threshold decides the class here.
     Label,
     /// The probabilities of the classifier.
     Probabilities,
 }
 
-/// A graph that was followed.
+/// The result of following a graph.
 pub(super) struct Followed {
     pub(super) classifier: Classifier,
-    /// For each feature its name, where it is an input of its own, and whether a row must have it.
+    /// For each feature its name, if it is a separate input, and whether a row must have it.
     pub(super) features: Vec<(Option<String>, bool)>,
 }
 
-/// The operators that are read.
+/// The supported operators.
 #[derive(Clone, Copy)]
 enum Operator {
     Identity,
@@ -73,7 +73,7 @@ pub(super) fn follow(file: &File<'_>) -> Result<Followed, OnnxError> {
     let classifier = follower.classifier.take();
     let gives = |name: &&str| matches!(follower.names.get(*name), Some(Found::Probabilities));
     let Some(classifier) = classifier.filter(|_| file.outputs.iter().any(gives)) else {
-        let what = "it gives no probabilities of a classifier: only classifiers of two classes are read";
+        let what = "it gives no probabilities of a classifier: only binary classifiers are supported";
         return Err(OnnxError::file(what));
     };
     for feature in classifier.needed() {
@@ -85,7 +85,7 @@ pub(super) fn follow(file: &File<'_>) -> Result<Followed, OnnxError> {
 // === impl Operator ===
 
 impl Operator {
-    /// The operator of a node, by domain and name.
+    /// The operator of a node with this domain and name.
     fn of(node: &Node<'_>) -> Option<Self> {
         Some(match (node.domain, node.operator) {
             ("" | "ai.onnx", "Identity") => Self::Identity,
@@ -119,7 +119,7 @@ impl<'a> Follower<'a> {
                 .collect();
             // An integer cannot be missing.
             let needed = [element::INT32, element::INT64].contains(&input.element);
-            // The one column of a model with one input has the input's name, "X", which says nothing.
+            // If a model has one input with one column, the name of the input, such as "X", is not that of a feature.
             let name = (input.width == 1 && inputs.len() > 1).then(|| input.name.to_owned());
             features.extend((0..input.width).map(|_| (name.clone(), needed)));
             if features.len() > 1 << 16 {
@@ -164,7 +164,7 @@ impl<'a> Follower<'a> {
     ) -> Result<Vec<Found<'a>>, OnnxError> {
         let columns = self.columns(node, 0)?;
         if self.classifier.is_some() {
-            let what = "it is the second classifier of the graph; ensembles of models are not read";
+            let what = "it is the second classifier of the graph; ensembles of models are not supported";
             return Err(node.fail(what));
         }
         self.classifier = Some(read(node, &columns)?);
@@ -184,7 +184,7 @@ impl<'a> Follower<'a> {
         let name = node.inputs.get(input).copied().unwrap_or_default();
         self.names
             .get(name)
-            .ok_or_else(|| node.fail(format!("its input {name:?} is not there")))
+            .ok_or_else(|| node.fail(format!("its input {name:?} is missing")))
     }
 
     fn columns(&mut self, node: &Node<'a>, input: usize) -> Result<Vec<Column>, OnnxError> {
@@ -196,7 +196,7 @@ impl<'a> Follower<'a> {
         Ok(columns)
     }
 
-    /// The input as it is.
+    /// The unchanged input.
     fn pass(&mut self, node: &Node<'a>) -> Result<Found<'a>, OnnxError> {
         Ok(match self.find(node, 0)? {
             Found::Label => Found::Label,
@@ -221,7 +221,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Tables side by side.
+    /// Concatenates tables by column.
     fn join(&mut self, node: &Node<'a>) -> Result<Vec<Column>, OnnxError> {
         let mut all = Vec::new();
         for input in 0..node.inputs.len() {
@@ -230,7 +230,7 @@ impl<'a> Follower<'a> {
         Ok(all)
     }
 
-    /// A table and a constant, in either order.
+    /// Computes with a table and a constant, in either order.
     fn compute(&mut self, node: &Node<'a>, how: Arithmetic) -> Result<Vec<Column>, OnnxError> {
         let is_table = |found: &Found<'_>| matches!(found, Found::Columns(_));
         let first = is_table(self.find(node, 0)?);
@@ -277,8 +277,8 @@ impl<'a> Follower<'a> {
         self.budget.spend(node, places.len())?;
         let column = |place: i64| {
             let column = usize::try_from(place).ok().and_then(|place| columns.get(place));
-            let column = column
-                .ok_or_else(|| node.fail(format!("it takes column {place}, there are {}", columns.len())));
+            let column =
+                column.ok_or_else(|| node.fail(format!("it selects column {place} of {}", columns.len())));
             column.cloned()
         };
         places.into_iter().map(column).collect()
@@ -292,7 +292,7 @@ impl<'a> Follower<'a> {
                 classifier.is_normalised = true;
                 Ok(Found::Probabilities)
             }
-            _ => Err(node.fail("it normalises rows, which is not read; only L1 behind a classifier is")),
+            _ => Err(node.fail("it normalises rows; only L1 after a classifier is supported")),
         }
     }
 

@@ -1,4 +1,4 @@
-//! LinearClassifier: sums of columns.
+//! LinearClassifier: weighted sums of columns.
 
 use super::{
     columns::{Column, MAX_NUMBER},
@@ -12,9 +12,9 @@ use crate::schema::Row;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Linear {
     columns: Vec<Column>,
-    /// Of class 1.
+    /// For class 1.
     one: Weights,
-    /// Of class 0, where the file has it.
+    /// For class 0, if the file has it.
     zero: Option<Weights>,
 }
 
@@ -76,7 +76,7 @@ impl Linear {
         }
     }
 
-    /// The features of which nothing stands for a missing value.
+    /// The features without a replacement for missing values.
     pub(super) fn needed(&self) -> Vec<usize> {
         let unfilled = self.columns.iter().filter(|column| !column.fills());
         unfilled.map(|column| column.feature).collect()

@@ -1,13 +1,13 @@
-//! Trees and linear models of scikit-learn, exported to ONNX by skl2onnx: `model.json` and `model.onnx`, the file as it came.
+//! Trees and linear models of scikit-learn, exported to ONNX by skl2onnx: `model.json` and `model.onnx`, the original file.
 //!
 //! ```python
 //! onnx = skl2onnx.to_onnx(model, X[:1].astype(numpy.float32))
 //! open("model.onnx", "wb").write(onnx.SerializeToString())
 //! ```
 //!
-//! The graph is not run: its nodes are followed once, when the file is read, and a classifier with its columns is what remains. What
-//! ONNX has in single precision is added in double precision, in which scikit-learn adds, so scores are nearer to those of scikit-learn
-//! than those of a runtime in single precision. They are within 1e-6 of it: the file has thresholds and weights in single precision.
+//! The graph is not executed. Its nodes are followed once, when the file is read, and the result is a classifier with its columns.
+//! Single-precision numbers of ONNX are added in double precision, as in scikit-learn, so scores are closer to those of scikit-learn than
+//! the scores of a single-precision runtime. They are within 1e-6, because thresholds and weights of the file are in single precision.
 
 mod classifier;
 mod columns;
@@ -34,20 +34,20 @@ use super::{
 };
 use crate::schema::{FeatureSchema, Row};
 
-/// The family's name in `bundle.json` and `model.json`. It is imported and not trained.
+/// The family's name in `bundle.json` and `model.json`. It can be imported, but not trained.
 pub const ONNX: &str = "Onnx";
 
-/// The exporter's own file.
+/// The file of the exporter.
 pub const ONNX_FILE: &str = "model.onnx";
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const ONNX_FORMAT: u32 = 1;
 
 /// The family.
 #[derive(Clone, Copy, Debug)]
 pub struct Onnx;
 
-/// The content of `model.json`: what the exporter's file does not say.
+/// The content of `model.json`: what the exporter's file does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OnnxFile {
@@ -55,13 +55,13 @@ pub struct OnnxFile {
     pub format: u32,
     /// [`ONNX`].
     pub family: String,
-    /// The two classes, `[0, 1]`: scores are of the second.
+    /// The two classes, `[0, 1]`. Scores are probabilities of the second.
     pub classes: [u8; 2],
-    /// What the exporter's file calls them.
+    /// Their names in the exporter's file.
     pub labels: [String; 2],
     /// Names of the features, which the exporter's file may not have.
     pub features: Vec<String>,
-    /// Length of the exporter's file: one that is cut behind a message looks whole.
+    /// Length of the exporter's file, because a file that is cut after a message looks complete.
     pub bytes: usize,
 }
 
@@ -72,7 +72,7 @@ pub struct OnnxScorer(OnnxModel);
 // === impl OnnxFile ===
 
 impl OnnxFile {
-    /// What is to be said of the model in these bytes.
+    /// The description of the model in these bytes.
     pub fn new(schema: &FeatureSchema, model: &OnnxModel, bytes: &[u8]) -> Self {
         Self {
             format: ONNX_FORMAT,

@@ -1,12 +1,12 @@
-//! A model that was read of an ONNX file.
+//! A model that was read from an ONNX file.
 
 use super::{classifier::Classifier, error::OnnxError, file::File, graph::follow};
 use crate::schema::{FeatureKind, FeatureSchema, Row};
 
-/// No file may be larger.
+/// Maximum size of a file.
 pub const MAX_ONNX_BYTES: usize = 512 << 20;
 
-/// A classifier of two classes, every index of which was checked.
+/// A binary classifier with checked indices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OnnxModel {
     classifier: Classifier,
@@ -16,17 +16,17 @@ pub struct OnnxModel {
 /// A feature of a model: a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnnxFeature {
-    /// Its name, where it is an input of its own. Exporters write `_` for what is no letter, digit or `_`.
+    /// Its name, if it is a separate input. Exporters replace other characters than letters, digits and `_` by `_`.
     pub name: Option<String>,
-    /// Whether nothing stands for a missing value, so that a row must have it.
+    /// Whether a row must have it, because the model has no replacement for a missing value.
     pub required: bool,
 }
 
 // === impl OnnxModel ===
 
 impl OnnxModel {
-    /// Reads a file: one classifier of two classes with the operators that skl2onnx puts around it. Every other operator is refused by
-    /// its name, as are functions, external data and control flow.
+    /// Reads a file: one binary classifier with the operators that skl2onnx puts around it. Other operators, functions, external data
+    /// and control flow are refused, and the error names them.
     pub fn read(bytes: &[u8]) -> Result<Self, OnnxError> {
         if bytes.len() > MAX_ONNX_BYTES {
             let what = format!("it has {} bytes, at most {MAX_ONNX_BYTES} are read", bytes.len());
@@ -45,7 +45,7 @@ impl OnnxModel {
         &self.features
     }
 
-    /// The two classes as the file names them: scores are of the second.
+    /// The names of the two classes in the file. Scores are probabilities of the second.
     pub fn labels(&self) -> &[String; 2] {
         &self.classifier.labels
     }
@@ -55,22 +55,22 @@ impl OnnxModel {
         self.classifier.score(row)
     }
 
-    /// Checks that the features of a schema are those of the model: numbers, with those required that the model needs.
+    /// Checks that the features of a schema match the model: they must be numeric, and required if the model needs them.
     pub(super) fn check(&self, schema: &FeatureSchema) -> Result<(), OnnxError> {
         let (found, expected) = (self.features.len(), schema.features.len());
         if found != expected {
-            let what = format!("the model has {found} features, the schema has {expected}");
+            let what = format!("the model has {found} features, but the schema has {expected}");
             return Err(OnnxError::file(what));
         }
         for (of_model, feature) in self.features.iter().zip(&schema.features) {
             let name = &feature.name;
             if !matches!(feature.kind, FeatureKind::Numeric { .. }) {
-                let what = format!("feature {name:?} is not numeric, and the model takes numbers");
+                let what = format!("feature {name:?} is not numeric, but the model takes numbers");
                 return Err(OnnxError::file(what));
             }
             if of_model.required && !feature.required {
                 let what = format!(
-                    "feature {name:?} is not required, and the model has nothing for a missing value"
+                    "feature {name:?} is not required, but the model has no replacement for a missing value"
                 );
                 return Err(OnnxError::file(what));
             }

@@ -1,10 +1,10 @@
-//! What a model adds up for a row.
+//! The sums of a model for a row.
 
 /// The sums of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Sums {
-    /// Of class 1 alone.
+    /// For class 1 only.
     One(f64),
-    /// Of each class.
+    /// For each class.
     Two(f64, f64),
 }

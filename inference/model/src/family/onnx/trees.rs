@@ -1,4 +1,4 @@
-//! TreeEnsembleClassifier: trees of the nodes of one list.
+//! TreeEnsembleClassifier: trees with nodes in one list.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,14 +10,14 @@ use super::{
 };
 use crate::schema::Row;
 
-/// Trees that are added for class 1, or for both classes.
+/// Trees whose leaves are added for class 1 or for both classes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Trees {
     columns: Vec<Column>,
     nodes: Vec<TreeNode>,
-    /// The place of each tree's root.
+    /// The index of each tree's root.
     roots: Vec<usize>,
-    /// The weights of class 0 and 1; of class 1 alone where `has_two` is false.
+    /// The weights of class 0 and 1, or only of class 1 if `has_two` is false.
     leaves: Vec<[f64; 2]>,
     base: [f64; 2],
     has_two: bool,
@@ -25,7 +25,7 @@ pub(super) struct Trees {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum TreeNode {
-    /// The place of its weights.
+    /// The index of its weights.
     Leaf(usize),
     Split(Split),
 }
@@ -35,7 +35,7 @@ struct Split {
     column: usize,
     mode: Mode,
     threshold: f64,
-    /// Where a row goes that the comparison holds for, and where others go.
+    /// The child if the comparison is true, and the child if it is false.
     children: [usize; 2],
     missing_holds: bool,
 }
@@ -51,7 +51,7 @@ enum Mode {
     NotEqual,
 }
 
-/// The lists of a file, one entry a node.
+/// The lists of a file, with one entry for each node.
 struct Lists {
     trees: Vec<i64>,
     numbers: Vec<i64>,
@@ -63,7 +63,7 @@ struct Lists {
     missing: Vec<i64>,
 }
 
-/// Where a tree's node is, by the numbers of both.
+/// The index of a node, by the numbers of tree and node.
 type Places = HashMap<(i64, i64), usize>;
 
 // === impl Trees ===
@@ -115,7 +115,7 @@ impl Trees {
         Ok(trees)
     }
 
-    /// Each tree has one root, from which all of its nodes are reached: a walk ends.
+    /// Checks that each tree has one root that reaches all of its nodes, so that a walk ends.
     fn check_roots(&self, node: &Node<'_>, lists: &Lists) -> Result<(), OnnxError> {
         let mut seen = HashSet::new();
         for root in &self.roots {
@@ -148,17 +148,17 @@ impl Trees {
             );
         }
         if classes.iter().any(|class| ![0, 1].contains(class)) {
-            return Err(node.fail("class_ids has another class than 0 and 1"));
+            return Err(node.fail("class_ids has a class other than 0 and 1"));
         }
-        // Where all weights are of one class, it is class 1, whatever its number.
+        // If all weights have one class, it is class 1, whatever its number.
         self.has_two = classes.iter().any(|class| *class != classes[0]);
         for (((tree, number), class), weight) in trees.into_iter().zip(numbers).zip(classes).zip(weights) {
             let key = (tree, number);
             let place = places
                 .get(&key)
-                .ok_or_else(|| fail(node, key, "it has a weight and is not there"))?;
+                .ok_or_else(|| fail(node, key, "it has a weight but does not exist"))?;
             let TreeNode::Leaf(leaf) = self.nodes[*place] else {
-                return Err(fail(node, key, "it has a weight and is no leaf"));
+                return Err(fail(node, key, "it has a weight but is not a leaf"));
             };
             if !weight.is_finite() || weight.abs() > MAX_NUMBER {
                 return Err(fail(node, key, "its weight is not finite or larger than 1e100"));
@@ -189,7 +189,7 @@ impl Trees {
         self.has_two
     }
 
-    /// That sums are probabilities by themselves, as those of a forest are: within 0 and 1 but for rounding.
+    /// Checks that the sums are already probabilities, as in a forest: within 0 and 1 up to rounding.
     pub(super) fn check_probabilities(&self, node: &Node<'_>) -> Result<(), OnnxError> {
         let (mut least, mut most) = (self.base[1], self.base[1]);
         for root in &self.roots {
@@ -208,7 +208,7 @@ impl Trees {
         }
         if least < -1e-4 || most > 1.0 + 1e-4 {
             return Err(node.fail(format!(
-                "its scores are no probabilities: they may be from {least} to {most}; export the classifier itself"
+                "its scores are not probabilities but may be from {least} to {most}; export the classifier itself"
             )));
         }
         Ok(())
@@ -285,7 +285,7 @@ impl Mode {
 
 impl Lists {
     fn read(node: &Node<'_>) -> Result<Self, OnnxError> {
-        let mode = |text: &str| Mode::of(text).ok_or_else(|| node.fail(format!("mode {text:?} is not read")));
+        let mode = |text: &str| Mode::of(text).ok_or_else(|| node.fail(format!("unsupported mode {text:?}")));
         let lists = Self {
             trees: node.integers("nodes_treeids")?,
             numbers: node.integers("nodes_nodeids")?,

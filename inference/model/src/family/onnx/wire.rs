@@ -1,11 +1,11 @@
-//! Protobuf as it is on the wire: fields with numbers, one after the other.
+//! Reads the wire format of protobuf: a sequence of numbered fields.
 //!
-//! Messages stay slices of the file. Nothing is allocated for what is not asked for, and a list takes at most eight times the bytes
-//! that the file has for it: a reader that makes objects of every message would take a hundred times as much for empty ones.
+//! Messages are slices of the file. Nothing is allocated for unused fields, and a list takes at most eight times its bytes in the file. A
+//! reader that created an object for every message would take a hundred times as much for empty messages.
 
 use super::error::OnnxError;
 
-/// A list may have no more entries.
+/// Maximum number of entries of a list.
 pub(super) const MAX_LIST: usize = 1 << 24;
 
 /// The fields of a message.
@@ -41,7 +41,7 @@ impl<'a> Message<'a> {
         Fields { message: self, at: 0 }
     }
 
-    /// The last value of a field; `None` where it is absent.
+    /// The last value of a field, or `None` if it is absent.
     pub(super) fn last(self, number: u32) -> Result<Option<Wire<'a>>, OnnxError> {
         let mut found = None;
         for field in self.fields() {
@@ -89,7 +89,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The integers of a field, written one by one or packed.
+    /// The integers of a field, packed or not.
     pub(super) fn integers(self, number: u32) -> Result<Vec<i64>, OnnxError> {
         let mut list = Vec::new();
         for field in self.fields() {
@@ -112,7 +112,7 @@ impl<'a> Message<'a> {
         Ok(list)
     }
 
-    /// The numbers of single precision of a field, written one by one or packed.
+    /// The single-precision numbers of a field, packed or not.
     pub(super) fn singles(self, number: u32) -> Result<Vec<f64>, OnnxError> {
         let mut list = Vec::new();
         for field in self.fields() {
@@ -127,7 +127,7 @@ impl<'a> Message<'a> {
         Ok(list)
     }
 
-    /// The numbers of double precision of a field, likewise.
+    /// The double-precision numbers of a field, packed or not.
     pub(super) fn doubles(self, number: u32) -> Result<Vec<f64>, OnnxError> {
         let mut list = Vec::new();
         for field in self.fields() {
@@ -142,7 +142,7 @@ impl<'a> Message<'a> {
         Ok(list)
     }
 
-    /// Numbers of single precision, side by side.
+    /// Packed single-precision numbers.
     pub(super) fn singles_of(self, bytes: &[u8]) -> Result<Vec<f64>, OnnxError> {
         let (numbers, rest) = bytes.as_chunks::<4>();
         self.check_rest(rest, numbers.len())?;
@@ -152,14 +152,14 @@ impl<'a> Message<'a> {
             .collect())
     }
 
-    /// Numbers of double precision, side by side.
+    /// Packed double-precision numbers.
     pub(super) fn doubles_of(self, bytes: &[u8]) -> Result<Vec<f64>, OnnxError> {
         let (numbers, rest) = bytes.as_chunks::<8>();
         self.check_rest(rest, numbers.len())?;
         Ok(numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
     }
 
-    /// Integers of 64 bits, side by side.
+    /// Packed 64-bit integers.
     pub(super) fn integers_of(self, bytes: &[u8]) -> Result<Vec<i64>, OnnxError> {
         let (numbers, rest) = bytes.as_chunks::<8>();
         self.check_rest(rest, numbers.len())?;
@@ -188,7 +188,7 @@ impl<'a> Message<'a> {
 
 const CUT: &str = "it is cut off";
 
-/// A number in groups of seven bits, and the place behind it.
+/// A varint, and the position after it.
 fn read_varint(bytes: &[u8], mut at: usize) -> Option<(u64, usize)> {
     let mut value = 0_u64;
     for shift in (0..70).step_by(7) {

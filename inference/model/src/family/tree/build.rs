@@ -1,4 +1,4 @@
-//! Lays out the trees of a file for the walk, and checks them.
+//! Checks the trees of a file and lays them out for the walk.
 
 use super::{
     columns::{CategorySet, ColumnsBuilder, View},
@@ -7,20 +7,20 @@ use super::{
 };
 use crate::schema::FeatureSchema;
 
-/// A forest may have no more trees.
+/// Maximum number of trees of a forest.
 pub(super) const MAX_TREES: usize = 100_000;
 
-/// A tree may have no more nodes, leaves included.
+/// Maximum number of nodes of a tree, including leaves.
 pub(super) const MAX_NODES: usize = 1 << 20;
 
-/// Words of all sets of categories together: 64 MiB.
+/// Maximum number of words of all sets of categories: 64 MiB.
 const MAX_SET_WORDS: usize = 1 << 24;
 
-/// A node as a file has it. Children are places in the tree's list.
+/// A node of a file. Children are indices of the tree's list.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum FileNode {
     Leaf(f64),
-    /// Left where the number is at most the threshold.
+    /// Goes left if the number is at most the threshold.
     Number {
         feature: usize,
         view: View,
@@ -40,7 +40,7 @@ pub(super) struct ForestBuilder<'a> {
     nodes: Vec<PlacedNode>,
     trees: Vec<Tree>,
     leaves: Vec<f64>,
-    /// The first word is of no set.
+    /// The first word belongs to no set.
     sets: Vec<u32>,
     wide_sets: bool,
     sum: Sum,
@@ -50,7 +50,7 @@ pub(super) struct ForestBuilder<'a> {
 
 #[derive(Clone, Copy)]
 struct PlacedNode {
-    /// As bits; of a node of categories the place of its set.
+    /// As bits. For a node with categories, the position of its set.
     threshold: u32,
     left: u32,
     column: u32,
@@ -60,7 +60,7 @@ struct PlacedNode {
 // === impl ForestBuilder ===
 
 impl<'a> ForestBuilder<'a> {
-    /// A forest without trees. No leaf may be larger than `largest_leaf`.
+    /// A forest without trees. `largest_leaf` is the maximum size of a leaf.
     pub(super) fn new(schema: &'a FeatureSchema, sum: Sum, tiny_is_zero: bool, largest_leaf: f64) -> Self {
         Self {
             columns: ColumnsBuilder::new(schema, tiny_is_zero),
@@ -75,7 +75,7 @@ impl<'a> ForestBuilder<'a> {
         }
     }
 
-    /// Adds a tree, whose root is the first of `nodes`. Those that the root does not lead to are left out.
+    /// Adds a tree with its root as the first of `nodes`. Nodes that are not reachable from the root are left out.
     pub(super) fn add_tree(&mut self, nodes: &[FileNode]) -> Result<(), TreeError> {
         let tree = self.trees.len();
         if tree == MAX_TREES {
@@ -88,7 +88,7 @@ impl<'a> ForestBuilder<'a> {
             ));
         }
         let (root, first_leaf) = (self.nodes.len(), self.leaves.len());
-        // Breadth first: the nodes that every row passes are together.
+        // Breadth first, so that the nodes that every row passes are adjacent.
         let mut order = vec![(0_usize, 0_u32)];
         let mut seen = vec![false; nodes.len()];
         seen[0] = true;
@@ -191,7 +191,7 @@ impl<'a> ForestBuilder<'a> {
         })
     }
 
-    /// A set for a feature, with none of its categories in it.
+    /// An empty set of categories for a feature.
     pub(super) fn new_set(&self, feature: usize) -> Result<(CategorySet, usize), String> {
         let categories = self.columns.count_categories(feature)?;
         Ok((CategorySet::new(categories), categories))
@@ -205,7 +205,7 @@ impl<'a> ForestBuilder<'a> {
             ));
         }
         self.nodes.push(PlacedNode {
-            // Exact: a tree has fewer leaves than single precision has whole numbers.
+            // Exact, because a tree has fewer leaves than single precision has integers.
             threshold: ((self.leaves.len() - first_leaf) as f32).to_bits(),
             left: place as u32,
             column: 0,
@@ -254,7 +254,7 @@ mod tests {
     use super::*;
     use crate::schema::{Feature, FeatureKind, Row, Value};
 
-    /// So many numeric features, and as many with categories, from 1 to 40 of them.
+    /// This many numeric features, and as many categorical ones with 1 to 40 categories.
     fn make_schema(count: usize) -> FeatureSchema {
         let words: Vec<String> = (0..40).map(|word| word.to_string()).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -263,7 +263,7 @@ mod tests {
         FeatureSchema::new(numeric.chain(categorical).collect()).unwrap()
     }
 
-    /// Numbers from a seed: a forest and rows need many, and none of them is worth shrinking by itself.
+    /// Numbers from a seed. A forest and rows need many, and shrinking single numbers is of no use.
     struct Numbers(u64);
 
     impl Numbers {
@@ -279,7 +279,7 @@ mod tests {
             [0.0, -0.0, 1e-35, -1e-36, 1.5, -2.25, f32::MAX, f32::MIN, 3.0][self.below(9)]
         }
 
-        /// A tree that is grown at random leaves: some are chains.
+        /// A tree that is grown at random leaves, so that some trees are chains.
         fn tree(&mut self, schema: &FeatureSchema, splits: usize) -> Vec<FileNode> {
             let mut nodes = vec![FileNode::Leaf(self.number().clamp(-9.0, 9.0).into())];
             for _ in 0..splits {
@@ -345,7 +345,7 @@ mod tests {
         }
     }
 
-    /// The leaf of a row, node by node, with the cases of LightGBM written out.
+    /// The leaf of a row, node by node, with explicit cases as in LightGBM.
     fn find_leaf(schema: &FeatureSchema, nodes: &[FileNode], row: &Row, tiny_is_zero: bool) -> f64 {
         let mut at = 0;
         loop {
@@ -438,7 +438,7 @@ mod tests {
 
     #[test]
     fn rows_of_any_width_are_filled() {
-        // More columns than fit on the stack, the buffer of the thread in between two narrow ones.
+        // A row with more columns than fit on the stack, which uses the buffer of the thread, between two narrow ones.
         for features in [3, 900, 3, 70] {
             let schema = make_schema(features);
             let mut builder = ForestBuilder::new(&schema, Sum::Double, false, 1e100);

@@ -1,23 +1,23 @@
-//! What a walk compares: a row, with one number for each feature and way in which nodes treat its missing values.
+//! The columns that a walk compares: one number for each feature and each way in which nodes treat its missing values.
 //!
-//! A node then has one comparison and no branch for what is missing: its column already holds a number that goes the
-//! right way. Each column is there once, however many nodes use it.
+//! So a node has one comparison and no branch for missing values: its column has a number that goes the correct way.
+//! Each column exists once, even if many nodes use it.
 
 use std::collections::HashMap;
 
 use crate::schema::{Feature, FeatureKind, FeatureSchema, Row, Value};
 
-/// LightGBM takes numbers up to this, which is 1e-35 in single precision, for 0.
+/// LightGBM treats numbers up to this, which is 1e-35 in single precision, as 0.
 const ZERO: f32 = 1e-35;
 
-/// An unknown category as a number. Neither library finds it in a set: LightGBM then goes right, XGBoost goes left.
+/// An unknown category as a number. Neither library finds it in a set, so LightGBM goes right and XGBoost goes left.
 const UNKNOWN: f32 = -1.0;
 
-/// Categories are numbers in single precision, which has every whole number only up to here.
+/// Categories are numbers in single precision, which represents all integers only up to this.
 const MAX_CATEGORIES: usize = 1 << 24;
 
-/// How nodes treat a feature. Numbers go left where they are at most the threshold, so minus infinity goes left and NaN
-/// goes right.
+/// How nodes treat a feature. Numbers go left if they are at most the threshold, so minus infinity goes left and NaN goes
+/// right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum View {
     /// Missing goes right.
@@ -30,11 +30,11 @@ pub(super) enum View {
     ZeroRight,
     /// Missing is 0, and both go left.
     ZeroLeft,
-    /// The bits of the code of a category: the bit that it has in a [`CategorySet`].
+    /// The bits of the code of a category, which is its bit in a [`CategorySet`].
     Code,
 }
 
-/// Which categories of a feature go right, as bits: missing, unknown, then each category.
+/// The categories of a feature that go right, as bits: missing, unknown, then each category.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct CategorySet(Vec<u32>);
 
@@ -49,11 +49,11 @@ pub(super) struct Columns {
 struct Column {
     feature: usize,
     view: View,
-    /// Of a numeric feature none.
+    /// `None` for a numeric feature.
     categories: Option<u32>,
 }
 
-/// Collects the columns that nodes ask for.
+/// Collects the columns that nodes need.
 pub(super) struct ColumnsBuilder<'a> {
     schema: &'a FeatureSchema,
     columns: Columns,
@@ -63,7 +63,7 @@ pub(super) struct ColumnsBuilder<'a> {
 // === impl CategorySet ===
 
 impl CategorySet {
-    /// A set for a feature of so many categories, with none in it.
+    /// An empty set for a feature with this number of categories.
     pub(super) fn new(categories: usize) -> Self {
         Self(vec![0; (categories + 2).div_ceil(32)])
     }
@@ -72,12 +72,12 @@ impl CategorySet {
         self.set_bit(0);
     }
 
-    /// The category is one of the feature's.
+    /// Adds a category of the feature.
     pub(super) fn send_right(&mut self, category: usize) {
         self.set_bit(category + 2);
     }
 
-    /// Sends every category right that goes left, and the other way round.
+    /// Swaps the categories that go left and right.
     pub(super) fn invert(&mut self) {
         for word in &mut self.0 {
             *word = !*word;
@@ -109,7 +109,7 @@ impl<'a> ColumnsBuilder<'a> {
         }
     }
 
-    /// The place in a filled row. The error says what is wrong with the feature.
+    /// The index in a filled row. The error says what is wrong with the feature.
     pub(super) fn find_or_add(&mut self, feature: usize, view: View) -> Result<u32, String> {
         if let Some(place) = self.places.get(&(feature, view)) {
             return Ok(*place);
@@ -123,7 +123,7 @@ impl<'a> ColumnsBuilder<'a> {
             view,
             categories,
         });
-        // Place 0 is that of leaves.
+        // Index 0 is for leaves.
         let place = self.columns.columns.len() as u32;
         self.places.insert((feature, view), place);
         Ok(place)
@@ -140,7 +140,7 @@ impl<'a> ColumnsBuilder<'a> {
                 Err(format!("feature {:?} has too many categories", feature.name))
             }
             FeatureKind::Numeric { .. } => Err(format!(
-                "it splits by categories, and feature {:?} is numeric",
+                "it splits by categories, but feature {:?} is numeric",
                 feature.name
             )),
         }
@@ -153,7 +153,7 @@ impl<'a> ColumnsBuilder<'a> {
     fn find_feature(&self, feature: usize) -> Result<&'a Feature, String> {
         self.schema.features.get(feature).ok_or_else(|| {
             format!(
-                "it splits by feature {feature}, the schema has {}",
+                "it splits by feature {feature}, but the schema has {}",
                 self.schema.features.len()
             )
         })
@@ -173,7 +173,7 @@ impl Columns {
         let Some((first, out)) = out.split_first_mut() else {
             return;
         };
-        // Leaves compare with it, and go left whatever their number.
+        // Leaves compare with it and always go left.
         *first = f32::NEG_INFINITY;
         let values = row.values();
         for (column, out) in self.columns.iter().zip(out) {
@@ -214,7 +214,7 @@ fn missing_as(view: View) -> f32 {
 // === impl Column ===
 
 impl Column {
-    /// The value as a number; NaN where it is missing.
+    /// The value as a number, or NaN if it is missing.
     fn number_of(self, value: Value) -> f32 {
         match (self.categories, value) {
             (None, Value::Number(number)) => number,

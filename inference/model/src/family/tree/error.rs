@@ -6,7 +6,7 @@ use super::ubjson::UbjsonError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeError {
-    /// A line of a text. The first is 1.
+    /// A line of a text, from 1.
     #[error("line {line}: {what}")]
     Line {
         /// Which.
@@ -22,7 +22,7 @@ pub enum TreeError {
         /// What is wrong.
         what: String,
     },
-    /// A tree. The first is 0, as in the file.
+    /// A tree, from 0 as in the file.
     #[error("tree {tree}: {what}")]
     Tree {
         /// Which.
@@ -30,7 +30,7 @@ pub enum TreeError {
         /// What is wrong.
         what: String,
     },
-    /// A node of a tree. The root is 0, as in the file; in LightGBM's text leaves are counted after all nodes that split.
+    /// A node of a tree, from 0 for the root as in the file. In LightGBM's text leaves are counted after all splitting nodes.
     #[error("tree {tree}, node {node}: {what}")]
     Node {
         /// The tree.
@@ -40,13 +40,13 @@ pub enum TreeError {
         /// What is wrong.
         what: String,
     },
-    /// The whole file.
+    /// The error is about the whole file.
     #[error("{0}")]
     File(String),
-    /// It is not JSON of the right form.
+    /// It is not JSON of this form.
     #[error("does not parse as a model of XGBoost in JSON")]
     Json(#[source] serde_json::Error),
-    /// It is not UBJSON of the right form.
+    /// It is not UBJSON of this form.
     #[error("does not parse as a model of XGBoost in UBJSON")]
     Ubjson(#[source] UbjsonError),
 }

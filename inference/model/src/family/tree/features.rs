@@ -1,12 +1,12 @@
-//! Checks of the features that a file states.
+//! Checks of the features in a file.
 
 use std::collections::HashSet;
 
 use super::error::TreeError;
 use crate::schema::FeatureSchema;
 
-/// Refuses features that have the schema's names in another order. Other names say nothing: the libraries make names up,
-/// and forbid characters that a schema allows.
+/// Refuses features with the names of the schema in another order. Other names are ignored, because the libraries generate
+/// names and forbid characters that a schema allows.
 pub(super) fn check_order(
     field: &'static str,
     names: &[impl AsRef<str>],
@@ -15,7 +15,7 @@ pub(super) fn check_order(
     let known: HashSet<&str> = schema.names().collect();
     let names = || names.iter().map(AsRef::as_ref);
     if names().all(|name| known.contains(name)) && !names().eq(schema.names()) {
-        let what = "they are those of the schema in another order";
+        let what = "they are not in the order of the schema";
         return Err(TreeError::field(field, what));
     }
     Ok(())
@@ -33,6 +33,6 @@ pub(super) fn check_count(
     }
     Err(TreeError::field(
         field,
-        format!("the model has {found} features, the schema has {expected}"),
+        format!("the model has {found} features, but the schema has {expected}"),
     ))
 }

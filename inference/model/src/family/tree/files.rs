@@ -1,4 +1,4 @@
-//! What the families of trees have in common: `model.json` beside the library's own file, and scoring.
+//! The common parts of the families of trees: `model.json`, which belongs to the library's file, and scoring.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::{
     schema::{FeatureSchema, Row},
 };
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes and reads.
 pub const TREE_FORMAT: u32 = 1;
 
-/// The content of `model.json`: what the library's file does not say.
+/// The content of `model.json`: what the library's file does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TreeFile {
@@ -24,27 +24,27 @@ pub struct TreeFile {
     pub format: u32,
     /// The name of the family.
     pub family: String,
-    /// The two classes, `[0, 1]`: scores are of the second.
+    /// The two classes, `[0, 1]`. Scores are probabilities of the second.
     pub classes: [u8; 2],
-    /// Names of the features, which the library's file knows by number.
+    /// Names of the features, which have only numbers in the library's file.
     pub features: Vec<String>,
-    /// How many trees there are.
+    /// Number of trees.
     pub trees: usize,
 }
 
-/// A model that is ready to score, of a family that its file names.
+/// A model that is ready to score.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TreeScorer(TreeModel);
 
-/// Why `model.json`, the library's file and the family do not fit together.
+/// Why `model.json`, the library's file and the family do not match.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeFileError {
-    /// What every model file states.
+    /// The common fields of a model file.
     #[error(transparent)]
     Head(#[from] HeadError),
     /// The library's file has another number of trees.
-    #[error("model has {stated} trees, {found} are there")]
+    #[error("model has {stated} trees, found {found}")]
     Count {
         /// In `model.json`.
         stated: usize,
@@ -56,23 +56,23 @@ pub enum TreeFileError {
     Tree(#[from] TreeError),
 }
 
-/// A family of trees: where one library's models go.
+/// A family of trees of one library.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::family) struct Kind {
     pub(in crate::family) name: &'static str,
-    /// [`MODEL_FILE`] and the library's.
+    /// [`MODEL_FILE`] and the file of the library.
     pub(in crate::family) files: &'static [&'static str; 2],
     pub(in crate::family) read: fn(&[u8], &FeatureSchema) -> Result<TreeModel, TreeError>,
-    /// Whether a model of this output is one of the family.
+    /// Whether a model with this output belongs to the family.
     pub(in crate::family) accepts: fn(Output) -> bool,
-    /// The objectives that it has, for messages.
+    /// Its objectives, for messages.
     pub(in crate::family) objectives: &'static str,
 }
 
 // === impl TreeFile ===
 
 impl TreeFile {
-    /// What is to be said of a model of this family.
+    /// The description of a model of this family.
     pub fn new(family: &str, schema: &FeatureSchema, model: &TreeModel) -> Self {
         Self {
             format: TREE_FORMAT,
@@ -134,7 +134,7 @@ impl Kind {
     ) -> Result<Arc<dyn Scorer>, FamilyError> {
         let [model_file, library_file] = *self.files;
         let file: TreeFile = files.parse(model_file)?;
-        // Before the library's file is read: it may be large, and of another schema.
+        // Checked before the library's file is read, which may be large and have another schema.
         let scorer = match file.check(self.name, schema) {
             Ok(()) => {
                 let bytes = files.bytes(library_file)?;
@@ -159,7 +159,7 @@ impl Kind {
         file.check(self.name, schema)?;
         if !(self.accepts)(model.output()) {
             let what = format!(
-                "it is not of the family {}, which has {}",
+                "it does not belong to the family {}, which has {}",
                 self.name, self.objectives
             );
             return Err(TreeError::field("objective", what).into());

@@ -1,13 +1,14 @@
-//! The trees of either library, and the walk through them.
+//! The trees of both libraries, and the walk through them.
 //!
 //! ```text
 //! node   threshold: f32                     right unless column <= threshold
 //!        link: | left | column | category | children are adjacent: right = left + 1
-//! leaf   its number as the threshold, column 0 (minus infinity), left = itself: a walk that is at a leaf stays
+//! leaf   its number as the threshold, column 0 (minus infinity), left = itself, so a walk stays at a leaf
 //! ```
 //!
 //! Eight walks take each step together, so that a processor loads eight nodes at once: eight trees for one row, or one
-//! tree for eight rows. Leaves are added in the order of the trees in both: a score does not depend on how rows come.
+//! tree for eight rows. In both cases leaves are added in the order of the trees, so a score does not depend on how rows
+//! are batched.
 
 use std::cell::RefCell;
 
@@ -17,10 +18,10 @@ use crate::schema::Row;
 /// Walks that take each step together.
 const LANES: usize = 8;
 
-/// Numbers of the rows of a block: they stay in the second cache, and each tree is loaded once for all of them.
+/// Numbers of a block of rows. They fit into the L2 cache, and each tree is loaded once for all rows of the block.
 const BLOCK_NUMBERS: usize = 32 << 10;
 
-/// Widths of rows that are filled on the stack; wider ones are filled in a buffer of the thread.
+/// Maximum width of rows that are filled on the stack. Wider rows use a buffer of the thread.
 const NARROW: usize = 64;
 const WIDE: usize = 512;
 
@@ -28,37 +29,37 @@ thread_local! {
     static BUFFER: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Trees whose leaves are added. Immutable, and ready to score from any number of threads.
+/// Trees whose leaves are added. Immutable, and can be used from any number of threads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forest {
     pub(super) nodes: Vec<Node>,
     pub(super) trees: Vec<Tree>,
     pub(super) leaves: Vec<f64>,
-    /// Words of the sets of categories where any has more than one; the first word is of no set.
+    /// Words of the sets of categories, if any set has more than one. The first word belongs to no set.
     pub(super) sets: Vec<u32>,
     pub(super) columns: Columns,
     pub(super) layout: Layout,
     pub(super) sum: Sum,
 }
 
-/// How leaves are added, as the library does it.
+/// How leaves are added in the library.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Sum {
-    /// In double precision from 0.
+    /// In double precision, starting at 0.
     Double,
-    /// In single precision from this number.
+    /// In single precision, starting at this number.
     Single(f32),
 }
 
-/// Eight bytes.
+/// A node of eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Node {
-    /// The bits of the threshold; of a node of categories its set, or the place of the set's first word: see [`Sets`].
+    /// The bits of the threshold. For a node with categories, its set or the position of the set's first word: see [`Sets`].
     pub(super) threshold: u32,
     pub(super) link: u32,
 }
 
-/// Where the parts of a node's link are: as many bits for the column as the forest needs.
+/// The layout of a node's link, with as many bits for the column as the forest needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Layout {
     pub(super) left_shift: u32,
@@ -71,7 +72,7 @@ pub(super) struct Layout {
 pub(super) enum Sets {
     /// There are none.
     None,
-    /// Each is one word: it is in its node.
+    /// Each set is one word and is stored in its node.
     InNodes,
     /// In [`Forest::sets`].
     InTable,
@@ -79,9 +80,9 @@ pub(super) enum Sets {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tree {
-    /// Place of its root among the nodes.
+    /// Index of its root among the nodes.
     pub(super) root: usize,
-    /// Place of its first leaf among the leaves.
+    /// Index of its first leaf among the leaves.
     pub(super) leaves: usize,
     /// Steps from the root to its deepest leaf.
     pub(super) depth: u32,
@@ -90,7 +91,7 @@ pub(super) struct Tree {
 // === impl Forest ===
 
 impl Forest {
-    /// The sum of the leaves that the row comes to.
+    /// The sum of the leaves that the row reaches.
     pub fn raw(&self, row: &Row) -> f64 {
         match self.columns.width() {
             width if width <= NARROW => self.raw_on_stack::<NARROW>(row),
@@ -103,7 +104,7 @@ impl Forest {
         }
     }
 
-    /// Appends the sum of each row: the same bits as of [`Self::raw`].
+    /// Appends the sum of each row, with the same bits as [`Self::raw`].
     pub fn raw_rows(&self, rows: &[Row], out: &mut Vec<f64>) {
         let width = self.columns.width();
         let height = (BLOCK_NUMBERS / width).max(LANES).min(rows.len().max(1));
@@ -143,7 +144,7 @@ impl Forest {
     fn raw_on_stack<const WIDTH: usize>(&self, row: &Row) -> f64 {
         let mut filled = [0.0; WIDTH];
         self.columns.fill(row, &mut filled);
-        // No column is beyond the width; that the remainder is not either can be seen without knowing it.
+        // Columns are always below the width. The remainder makes this visible to the compiler.
         self.add_trees(|column| filled[column % WIDTH])
     }
 
@@ -165,7 +166,7 @@ impl Forest {
         self.leaves[tree.leaves + f32::from_bits(self.nodes[place].threshold) as usize]
     }
 
-    /// The places that walks from these roots come to in so many steps, or earlier where all are at leaves.
+    /// The nodes that walks from these roots reach after this number of steps, or earlier if all are at leaves.
     #[inline]
     fn walk(
         &self,
@@ -179,7 +180,7 @@ impl Forest {
                 choose_answer(node, above, node.threshold >> (code % 32))
             }),
             Sets::InTable => self.walk_by(roots, depth, column, |above, node, code| {
-                // Nodes that have no set look at the first word.
+                // Nodes without a set use the first word.
                 let place = node.threshold.wrapping_add(code / 32) & (node.link & 1).wrapping_neg();
                 choose_answer(node, above, self.sets[place as usize] >> (code % 32))
             }),
@@ -218,8 +219,8 @@ impl Forest {
     }
 }
 
-/// Whether a walk goes right: `above` at a node of a number, the lowest bit of `in_set` at one of categories. Both are
-/// computed, so that the processor has no branch to guess.
+/// Whether a walk goes right: `above` at a node with a number, the lowest bit of `in_set` at a node with categories. Both
+/// are computed, so that there is no branch to predict.
 #[inline]
 fn choose_answer(node: Node, above: bool, in_set: u32) -> bool {
     let is_set = node.link & 1;
@@ -240,7 +241,7 @@ impl Sum {
     fn add(self, sum: f64, leaf: f64) -> f64 {
         match self {
             Self::Double => sum + leaf,
-            // Both are numbers of single precision.
+            // Both are single-precision numbers.
             Self::Single(_) => f64::from(sum as f32 + leaf as f32),
         }
     }

@@ -25,15 +25,15 @@ use super::{
 };
 use crate::schema::FeatureSchema;
 
-/// No leaf may be larger: sums stay finite, and no score is NaN.
+/// Maximum size of a leaf, so that sums are finite and no score is NaN.
 const MAX_LEAF: f64 = 1e100;
 
 /// The line after the last tree.
 const END: &str = "end of trees";
 
-/// The part of a text that is read: up to and with `end of trees`. LightGBM reads it too.
+/// The part of a text that is read, up to and including `end of trees`. LightGBM can read it too.
 ///
-/// What follows is for people, and names the number of threads: without it the same training gives the same bytes.
+/// The rest is for readers and has the number of threads. Without it the same training gives the same bytes.
 pub fn strip_lightgbm(bytes: &[u8]) -> &[u8] {
     let end = format!("\n{END}\n");
     let found = bytes
@@ -84,11 +84,11 @@ pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<(Forest, Outp
 
 struct NumberedLines<'a> {
     lines: Lines<'a>,
-    /// Of the last line that was read.
+    /// The number of the last line that was read.
     number: usize,
 }
 
-/// What stands before the trees.
+/// The fields before the trees.
 #[derive(Default)]
 struct Header<'a> {
     version: Option<&'a str>,
@@ -103,7 +103,7 @@ struct Header<'a> {
     first_tree: Option<&'a str>,
 }
 
-/// The fields of a tree that decide.
+/// The used fields of a tree.
 #[derive(Default)]
 struct TreeBlock<'a> {
     num_leaves: Option<&'a str>,
@@ -125,7 +125,7 @@ struct TreeReader<'a> {
     builder: &'a ForestBuilder<'a>,
 }
 
-/// The lists of a tree, one entry a node that splits.
+/// The lists of a tree, with one entry for each splitting node.
 struct Splits {
     feature: Vec<usize>,
     threshold: Vec<f64>,
@@ -199,7 +199,7 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// Checks that it is a model that can be scored, and returns what a raw score is multiplied by.
+    /// Checks that the model can be scored, and returns the factor of the raw score.
     fn check(&self, schema: &FeatureSchema) -> Result<f64, TreeError> {
         for (field, found, expected) in [
             ("version", self.version, "v4"),
@@ -209,12 +209,12 @@ impl<'a> Header<'a> {
             if found != Some(expected) {
                 return Err(TreeError::field(
                     field,
-                    format!("{} is not read, {expected:?} is", show(found)),
+                    format!("{} is not supported, expected {expected:?}", show(found)),
                 ));
             }
         }
         if self.average_output {
-            let what = "averages of trees (boosting=rf) are not read";
+            let what = "averages of trees (boosting=rf) are not supported";
             return Err(TreeError::field("average_output", what));
         }
         let last = self.max_feature_idx.and_then(|text| text.parse::<usize>().ok());
@@ -240,7 +240,10 @@ impl<'a> Header<'a> {
             Some(factor) if factor > 0.0 && factor <= MAX_LEAF => Ok(factor),
             _ => Err(TreeError::field(
                 "objective",
-                format!("{} is not read, \"binary sigmoid:1\" is", show(self.objective)),
+                format!(
+                    "{} is not supported, expected \"binary sigmoid:1\"",
+                    show(self.objective)
+                ),
             )),
         }
     }
@@ -249,7 +252,7 @@ impl<'a> Header<'a> {
 // === impl TreeBlock ===
 
 impl<'a> TreeBlock<'a> {
-    /// Reads a tree, and the line after it: that of the next tree, or the end.
+    /// Reads a tree and the line after it: the start of the next tree, or the end.
     fn read(lines: &mut NumberedLines<'a>) -> Result<(Self, &'a str), TreeError> {
         let mut block = Self::default();
         loop {
@@ -286,10 +289,10 @@ impl TreeReader<'_> {
         TreeError::tree(self.tree, what)
     }
 
-    /// The nodes that split, then the leaves.
+    /// The splitting nodes, then the leaves.
     fn read(&self) -> Result<Vec<FileNode>, TreeError> {
         if self.block.is_linear.is_some_and(|word| word != "0") {
-            return Err(self.fail("linear trees are not read"));
+            return Err(self.fail("linear trees are not supported"));
         }
         let [leaves]: [usize; 1] = self.list_array("num_leaves", self.block.num_leaves)?;
         if leaves == 0 || leaves > MAX_NODES / 2 {
@@ -341,7 +344,7 @@ impl TreeReader<'_> {
         let set = |ends: &[usize]| match *ends {
             [start, end] => {
                 let mut set = words.get(start..end)?.to_vec();
-                // Many nodes may have one set: no time for a long one of no categories.
+                // Many nodes may share a set, so trailing zeros of a long one are dropped.
                 set.truncate(set.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1));
                 Some(set)
             }
@@ -357,7 +360,7 @@ impl TreeReader<'_> {
     fn read_node(&self, splits: &Splits, node: usize) -> Result<FileNode, TreeError> {
         let fail = |what: String| TreeError::node(self.tree, node, what);
         let child = |child: i64| {
-            // Leaves are the complements of their numbers.
+            // A leaf is encoded as the complement of its number.
             let place = if child < 0 {
                 !child as usize + splits.left.len()
             } else {
@@ -394,7 +397,7 @@ impl TreeReader<'_> {
                     set.send_right(category);
                 }
             }
-            // The set has those that go left. What is missing or unknown is in none.
+            // The set has the categories that go left. Missing and unknown values are in no set.
             set.invert();
             return Ok(FileNode::Category {
                 feature,
@@ -419,7 +422,7 @@ impl TreeReader<'_> {
         })
     }
 
-    /// Exactly `count` numbers. Nothing is allocated for a count that the text does not have.
+    /// Exactly `count` numbers. Memory is allocated only for numbers that the text has.
     fn list<T: FromStr>(&self, field: &str, text: Option<&str>, count: usize) -> Result<Vec<T>, TreeError> {
         let text = text.ok_or_else(|| self.fail(format!("it has no {field}")))?;
         let words = || text.split_ascii_whitespace();
@@ -429,7 +432,7 @@ impl TreeReader<'_> {
         }
         let number = |word: &str| {
             word.parse()
-                .map_err(|_| self.fail(format!("{field} has {word:?}, which is no number of its kind")))
+                .map_err(|_| self.fail(format!("{field} has {word:?}, which is not a valid number")))
         };
         words().map(number).collect()
     }
@@ -445,7 +448,7 @@ impl TreeReader<'_> {
     }
 }
 
-/// Sets a field. The library would take the last of two.
+/// Sets a field, which must not be repeated. The library would use the last value.
 fn set_once<'a>(place: &mut Option<&'a str>, value: &'a str, line: usize) -> Result<(), TreeError> {
     if place.replace(value).is_some() {
         return Err(TreeError::line(line, "the field is there twice"));
@@ -460,7 +463,7 @@ fn show(value: Option<&str>) -> String {
     )
 }
 
-/// The largest number of single precision up to `threshold`: every number of single precision compares alike with both.
+/// The largest single-precision number up to `threshold`. Every single-precision number compares the same with both.
 fn round_down(threshold: f64) -> f32 {
     let near = threshold as f32;
     if f64::from(near) > threshold {

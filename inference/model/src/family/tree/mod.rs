@@ -1,17 +1,17 @@
-//! Trees of LightGBM and XGBoost, read from the libraries' own files and walked by one kernel.
+//! Trees of LightGBM and XGBoost, read from the files of the libraries and walked by the same code.
 //!
-//! Raw scores have the bits of the library that made the file: thresholds, missing values and categories decide alike, and
-//! leaves are added in its order and precision. A [`Row`](crate::Row) has numbers in single precision, and so has what the library
-//! is given for a comparison: a number as it is, a category as its index in the schema, a missing value as NaN, an
-//! unknown category as -1 (in no set of either library).
+//! Raw scores have the same bits as in the library that wrote the file: thresholds, missing values and categories are treated
+//! the same, and leaves are added in the same order and precision. A [`Row`](crate::Row) has numbers in single precision. For a
+//! comparison the library gets the same: a number unchanged, a category as its index in the schema, a missing value as NaN,
+//! and an unknown category as -1 (in no set of either library).
 //!
 //! | | LightGBM | XGBoost |
 //! |---|---|---|
 //! | goes left | `x <= threshold`, in a set | `x < threshold`, not in a set |
-//! | missing number | as the node says: its default side, or as 0 | its default side |
+//! | missing number | depending on the node: its default side, or as 0 | its default side |
 //! | missing category | right | its default side |
 //! | unknown category | right | left |
-//! | leaves | double precision from 0 | single precision from the base score's margin |
+//! | leaves | double precision, starting at 0 | single precision, starting at the margin of the base score |
 
 mod build;
 mod columns;

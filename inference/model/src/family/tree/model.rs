@@ -1,4 +1,4 @@
-//! A model of trees, from a library's file to a probability.
+//! A model of trees: reads a library's file and computes probabilities.
 
 use super::{
     error::TreeError,
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::schema::{FeatureSchema, Row};
 
-/// A model of trees: the forest, and what becomes of its sum.
+/// A model of trees: the forest, and the function of its sum.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TreeModel {
     forest: Forest,
@@ -22,8 +22,8 @@ pub struct TreeModel {
 impl TreeModel {
     /// Reads a model of LightGBM in its text format: `objective=binary`, one class, no linear trees, no `average_output`.
     ///
-    /// Features are those of the schema in its order, categories their indices there. What follows `end of trees` is not
-    /// read.
+    /// Features are those of the schema in its order, categories are their indices there. The text after `end of trees` is
+    /// not read.
     pub fn from_lightgbm(bytes: &[u8], schema: &FeatureSchema) -> Result<Self, TreeError> {
         let (forest, output) = lightgbm::read(bytes, schema)?;
         Ok(Self { forest, output })
@@ -38,29 +38,29 @@ impl TreeModel {
         Ok(Self { forest, output })
     }
 
-    /// The features that a text of LightGBM states, in order.
+    /// The features in a text of LightGBM, in order.
     pub fn outline_lightgbm(bytes: &[u8]) -> Result<Vec<OutlineFeature>, TreeError> {
         of_lightgbm(bytes)
     }
 
-    /// The features that a file of XGBoost in JSON or UBJSON states, in order.
+    /// The features in a file of XGBoost in JSON or UBJSON, in order.
     pub fn outline_xgboost(bytes: &[u8]) -> Result<Vec<OutlineFeature>, TreeError> {
         xgboost::outline(bytes)
     }
 
-    /// A file of XGBoost in UBJSON as JSON, every number with its bits. A number that JSON cannot hold becomes `null`, which no
-    /// reader of models takes.
+    /// Converts a UBJSON file of XGBoost to JSON. Every number keeps its bits. A number that JSON cannot represent becomes `null`,
+    /// which readers of models refuse.
     pub fn xgboost_json(ubjson: &[u8]) -> Result<Vec<u8>, TreeError> {
         let value: serde_json::Value = ubjson::from_slice(ubjson).map_err(TreeError::Ubjson)?;
         Ok(value.to_string().into_bytes())
     }
 
-    /// The raw score: of LightGBM in double precision, of XGBoost the margin, a number of single precision.
+    /// The raw score: double precision for LightGBM, the margin in single precision for XGBoost.
     pub fn raw(&self, row: &Row) -> f64 {
         self.forest.raw(row)
     }
 
-    /// Appends the raw score of each row, faster than one by one and with the same bits.
+    /// Appends the raw score of each row, with the same bits as [`Self::raw`] but faster.
     pub fn raw_rows(&self, rows: &[Row], out: &mut Vec<f64>) {
         self.forest.raw_rows(rows, out);
     }
@@ -70,7 +70,7 @@ impl TreeModel {
         self.output.apply(self.raw(row))
     }
 
-    /// Appends the probability of each row: the same bits as of [`Self::probability`].
+    /// Appends the probability of each row, with the same bits as [`Self::probability`].
     pub fn probabilities(&self, rows: &[Row], out: &mut Vec<f64>) {
         let first = out.len();
         self.raw_rows(rows, out);
@@ -79,12 +79,12 @@ impl TreeModel {
         }
     }
 
-    /// What becomes of a raw score.
+    /// The function from raw scores to probabilities.
     pub fn output(&self) -> Output {
         self.output
     }
 
-    /// How many trees it has.
+    /// Number of trees.
     pub fn trees(&self) -> usize {
         self.forest.trees()
     }

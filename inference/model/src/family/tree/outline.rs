@@ -1,4 +1,4 @@
-//! What a library's file says of its features, for a program that has no schema yet.
+//! The features in a library's file, for a program that has no schema yet.
 
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -6,31 +6,31 @@ use serde_json::Value as Json;
 use super::error::TreeError;
 use crate::schema::canonical_category;
 
-/// More features than these are no table.
+/// Maximum number of features.
 const MAX_FEATURES: usize = 1 << 16;
 
 /// The line of LightGBM that has the categories of a pandas data frame.
 const PANDAS: &str = "pandas_categorical:";
 
-/// A feature as a library's file states it.
+/// A feature in a library's file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutlineFeature {
-    /// Its name; `None` where the library made one up.
+    /// Its name, or `None` if the library generated one.
     pub name: Option<String>,
-    /// What it holds.
+    /// Its kind.
     pub kind: OutlineKind,
 }
 
-/// What a feature holds.
+/// The kind of a feature.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OutlineKind {
-    /// Numbers, and the least and the greatest that training saw, where the file has them.
+    /// Numbers, with the minimum and maximum of the training data if the file has them.
     Numeric(Option<(f64, f64)>),
-    /// Categories. Their words by code, canonical, where the file has them.
+    /// Categories, with their canonical names by code if the file has them.
     Categorical {
-        /// How many codes the file mentions.
+        /// Number of codes in the file.
         codes: usize,
-        /// The word of each code.
+        /// The name of each code.
         words: Option<Vec<String>>,
     },
 }
@@ -67,7 +67,7 @@ pub(super) fn of_lightgbm(bytes: &[u8]) -> Result<Vec<OutlineFeature>, TreeError
             kind: read_info(info)?,
         });
     }
-    // Behind the trees; the last line of a file that Python wrote.
+    // It is after the trees, in the last line of a file that Python wrote.
     let mut tail = text.lines().rev().take(4);
     if let Some(words) = tail.find_map(|line| line.strip_prefix(PANDAS)) {
         add_words(words, &mut features);
@@ -75,9 +75,9 @@ pub(super) fn of_lightgbm(bytes: &[u8]) -> Result<Vec<OutlineFeature>, TreeError
     Ok(features)
 }
 
-/// `[least:greatest]`, `none` of a feature that has one value, or the codes of categories with colons between them.
+/// `[min:max]`, `none` for a feature with one value, or the codes of categories separated by colons.
 fn read_info(info: &str) -> Result<OutlineKind, TreeError> {
-    let fail = || TreeError::field("feature_infos", format!("{info:?} is not read"));
+    let fail = || TreeError::field("feature_infos", format!("{info:?} is not supported"));
     if info == "none" {
         return Ok(OutlineKind::Numeric(None));
     }
@@ -91,15 +91,15 @@ fn read_info(info: &str) -> Result<OutlineKind, TreeError> {
     }
     let mut codes = 0;
     for code in info.split(':') {
-        // -1 stands for what is missing.
+        // -1 is a missing value.
         let code: i64 = code.parse().map_err(|_| fail())?;
         codes = codes.max(usize::try_from(code + 1).unwrap_or(0));
     }
     Ok(OutlineKind::Categorical { codes, words: None })
 }
 
-/// pandas keeps a list of categories for each column of that type, in their order. If the number of lists differs from that of
-/// categorical features, no list can be matched to its feature.
+/// pandas writes a list of categories for each categorical column, in order. If the number of lists differs from the number of
+/// categorical features, the lists cannot be matched with features.
 fn add_words(text: &str, features: &mut [OutlineFeature]) {
     let Ok(lists) = serde_json::from_str::<Vec<Vec<Json>>>(text) else {
         return;
@@ -123,7 +123,7 @@ fn add_words(text: &str, features: &mut [OutlineFeature]) {
     }
 }
 
-/// The part of XGBoost's file that is about features.
+/// The part of XGBoost's file about features.
 #[derive(Deserialize)]
 pub(super) struct XgboostFile {
     learner: XgboostLearner,
@@ -173,7 +173,7 @@ struct XgboostTree {
 // === impl XgboostFile ===
 
 impl XgboostFile {
-    /// The features in order. Indices that are not there are left to the reader of the trees, which refuses them.
+    /// The features in order. The reader of the trees refuses indices that do not exist.
     pub(super) fn outline(self) -> Result<Vec<OutlineFeature>, TreeError> {
         let learner = self.learner;
         let stated = &learner.learner_model_param.num_feature;
@@ -214,7 +214,7 @@ impl XgboostFile {
 // === impl XgboostTree ===
 
 impl XgboostTree {
-    /// The feature of each node that splits by categories, and one more than the greatest code in its set.
+    /// The feature of each node that splits by categories, and the largest code in its set plus one.
     fn splits_by_category(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let place = |number: i64| usize::try_from(number).ok();
         self.categories_nodes
@@ -309,7 +309,7 @@ mod tests {
         );
         assert_eq!(
             fail("tree\nfeature_names=a\nfeature_infos=[1\n"),
-            "feature_infos: \"[1\" is not read"
+            "feature_infos: \"[1\" is not supported"
         );
         let (_, bytes) = fixture::read("xgboost.json");
         let text = String::from_utf8(bytes)

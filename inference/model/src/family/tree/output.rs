@@ -1,22 +1,22 @@
-//! What a raw score becomes.
+//! The function from raw scores to probabilities.
 
 use crate::math::{sigmoid, sigmoid_single};
 
-/// What a raw score becomes.
+/// The function from raw scores to probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Output {
     /// LightGBM's `binary`: the logistic function of the raw score times this number, in double precision.
     Sigmoid(f64),
     /// XGBoost's `binary:logistic` and `reg:logistic`: the logistic function in single precision.
     SigmoidSingle,
-    /// XGBoost's `reg:squarederror`: the raw score itself, limited to 0 and 1.
+    /// XGBoost's `reg:squarederror`: the raw score itself, clamped to 0 and 1.
     Clamp,
 }
 
 // === impl Output ===
 
 impl Output {
-    /// The probability that a raw score stands for.
+    /// The probability of a raw score.
     pub fn apply(self, raw: f64) -> f64 {
         match self {
             Self::Sigmoid(factor) => sigmoid(factor * raw),

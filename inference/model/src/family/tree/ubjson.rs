@@ -1,7 +1,7 @@
-//! Reads the UBJSON that XGBoost writes: lengths are 64-bit, typed arrays have theirs in front, numbers are big endian.
+//! Reads the UBJSON that XGBoost writes: lengths are 64-bit, typed arrays start with their length, numbers are big endian.
 //!
-//! It is a [`Deserializer`], so the file never exists as a tree of values: what is not asked for is passed over, and what
-//! is asked for takes no more memory than the file has bytes for.
+//! It is a [`Deserializer`], so the file is never held as a tree of values: unused values are skipped, and used values take
+//! no more memory than their bytes in the file.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use serde::de::{
     self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor, value::BorrowedStrDeserializer,
 };
 
-/// Values may be nested so deep: XGBoost nests 8 deep.
+/// Maximum depth of nested values. XGBoost has 8 levels.
 const MAX_DEPTH: u32 = 64;
 
 /// Why bytes are not the UBJSON of XGBoost.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("byte {at}: {what}")]
 pub struct UbjsonError {
-    /// The place, the first byte being 0.
+    /// The position in bytes, from 0.
     pub at: usize,
     /// What is wrong.
     pub what: String,
@@ -31,7 +31,7 @@ pub(super) fn from_slice<T: de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Ubj
     };
     let value = T::deserialize(&mut reader).map_err(|error| reader.locate(error))?;
     if reader.at < bytes.len() {
-        return Err(reader.fail("there is more after the value"));
+        return Err(reader.fail("there are more bytes after the value"));
     }
     Ok(value)
 }
@@ -42,7 +42,7 @@ struct Reader<'a> {
     depth: u32,
 }
 
-/// Numbers without a marker each.
+/// Types of the numbers of typed arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     I8,
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Errors of the types that are read do not know the place.
+    /// Adds the position to errors of the deserialized types.
     fn locate(&self, error: UbjsonError) -> UbjsonError {
         let at = error.at.min(self.at);
         UbjsonError { at, ..error }
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A length, of values that take at least `size` bytes each.
+    /// A number of values that take at least `size` bytes each.
     fn take_length(&mut self, size: usize) -> Result<usize, UbjsonError> {
         self.expect(b'L')?;
         let length = i64::from_be_bytes(self.take_array()?);
@@ -190,7 +190,7 @@ impl<'a> Reader<'a> {
                 self.at += 1;
                 let marker = self.take_byte()?;
                 let kind = Kind::of_marker(marker)
-                    .ok_or_else(|| self.fail(format!("arrays of {:?} are not read", char::from(marker))))?;
+                    .ok_or_else(|| self.fail(format!("unsupported array of {:?}", char::from(marker))))?;
                 self.expect(b'#')?;
                 let count = self.take_length(kind.size())?;
                 visitor.visit_seq(Items::Typed(self, kind, count))
@@ -383,7 +383,7 @@ mod tests {
                 .unwrap_err()
                 .contains("nested too deep")
         );
-        assert!(read(b"TT").unwrap_err().contains("byte 1: there is more"));
+        assert!(read(b"TT").unwrap_err().contains("byte 1: there are more"));
         assert!(read(b"").unwrap_err().contains("byte 0"));
         assert!(read(b"N").unwrap_err().contains("begins with 'N'"));
     }

@@ -19,10 +19,10 @@ use super::{
 };
 use crate::{math::logit_single, schema::FeatureSchema};
 
-/// No leaf and no margin of a base score may be larger: sums stay finite in single precision, and no score is NaN.
+/// Maximum size of a leaf and of the margin of a base score, so that sums are finite in single precision and no score is NaN.
 const MAX_LEAF: f64 = 1e30;
 
-/// XGBoost keeps a base score that is a probability so far from 0 and 1.
+/// XGBoost clamps a base score that is a probability to this distance from 0 and 1.
 const BASE_SCORE_MARGIN: f32 = 1e-6;
 
 pub(super) fn read(bytes: &[u8], schema: &FeatureSchema) -> Result<(Forest, Output), TreeError> {
@@ -49,7 +49,7 @@ pub(super) fn outline(bytes: &[u8]) -> Result<Vec<OutlineFeature>, TreeError> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TreeError> {
     match bytes {
-        // A key of a JSON object begins with a quotation mark, one of XGBoost's UBJSON with its length.
+        // A key in JSON begins with a quotation mark, a key in the UBJSON of XGBoost with its length.
         [b'{', b'L', ..] => ubjson::from_slice(bytes).map_err(TreeError::Ubjson),
         _ => serde_json::from_slice(bytes).map_err(TreeError::Json),
     }
@@ -75,7 +75,7 @@ struct Objective {
     name: String,
 }
 
-/// Numbers are texts here.
+/// Numbers are strings here.
 #[derive(Deserialize)]
 struct LearnerParam {
     base_score: String,
@@ -92,7 +92,7 @@ struct Booster {
     model: Option<Model>,
 }
 
-/// Absent fields are those of another booster.
+/// Fields that are absent belong to another booster.
 #[derive(Deserialize)]
 struct Model {
     #[serde(default)]
@@ -105,7 +105,7 @@ struct Model {
     cats: Option<CategoryNames>,
 }
 
-/// How XGBoost renamed the categories of a data frame.
+/// The categories of a data frame that XGBoost recoded.
 #[derive(Deserialize)]
 struct CategoryNames {
     #[serde(default)]
@@ -118,7 +118,7 @@ struct TreeContent {
     left_children: Vec<i32>,
     right_children: Vec<i32>,
     split_indices: Vec<i32>,
-    /// Decimals are rounded to single precision once: serde_json's `float_roundtrip` reads them as such.
+    /// Decimals are rounded directly to single precision, with the feature `float_roundtrip` of serde_json.
     split_conditions: Vec<f32>,
     default_left: Vec<Flag>,
     #[serde(default)]
@@ -140,7 +140,7 @@ struct TreeParam {
     size_leaf_vector: Option<String>,
 }
 
-/// Written as 0 and 1, and as false and true by older releases.
+/// Written as 0 and 1, or as false and true by older releases.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Flag(bool);
 
@@ -158,20 +158,20 @@ impl Learner {
             "binary:logistic" | "reg:logistic" => Output::SigmoidSingle,
             "reg:squarederror" => Output::Clamp,
             other => {
-                let known = "binary:logistic, reg:logistic and reg:squarederror are";
+                let known = "expected binary:logistic, reg:logistic or reg:squarederror";
                 return Err(TreeError::field(
                     "objective",
-                    format!("{other:?} is not read, {known}"),
+                    format!("{other:?} is not supported, {known}"),
                 ));
             }
         };
         let param = &self.parameters;
         if !["0", "1"].contains(&param.num_class.as_str()) {
-            let what = format!("{:?} classes are not read", param.num_class);
+            let what = format!("{:?} classes are not supported", param.num_class);
             return Err(TreeError::field("num_class", what));
         }
         if let Some(targets) = param.num_target.as_deref().filter(|targets| *targets != "1") {
-            let what = format!("{targets:?} targets are not read");
+            let what = format!("{targets:?} targets are not supported");
             return Err(TreeError::field("num_target", what));
         }
         let count = param.num_feature.parse().map_err(|_| {
@@ -188,9 +188,9 @@ impl Learner {
 // === impl LearnerParam ===
 
 impl LearnerParam {
-    /// The margin that sums start from. The text is `5E-1`, in brackets since XGBoost 3.1.
+    /// The margin at which sums start. The text is `5E-1`, in brackets since XGBoost 3.1.
     fn read_base_score(&self, output: Output) -> Result<f32, TreeError> {
-        let fail = || TreeError::field("base_score", format!("{:?} is not read", self.base_score));
+        let fail = || TreeError::field("base_score", format!("{:?} is not supported", self.base_score));
         let text = self.base_score.trim();
         let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
         let score: f32 = inner.unwrap_or(text).trim().parse().map_err(|_| fail())?;
@@ -214,22 +214,21 @@ impl LearnerParam {
 impl Booster {
     fn into_trees(self) -> Result<Vec<TreeContent>, TreeError> {
         if self.name != "gbtree" {
-            let what = format!("booster {:?} is not read, \"gbtree\" is", self.name);
+            let what = format!("booster {:?} is not supported, expected \"gbtree\"", self.name);
             return Err(TreeError::field("gradient_booster", what));
         }
         let model = self
             .model
             .ok_or_else(|| TreeError::field("gradient_booster", "it has no model"))?;
         if model.tree_info.iter().any(|group| *group != 0) {
-            let what = "trees of more than one output are not read";
+            let what = "trees with more than one output are not supported";
             return Err(TreeError::field("tree_info", what));
         }
         if model.weight_drop.iter().any(|weight| *weight != 1.0) {
-            return Err(TreeError::field("weight_drop", "weights of trees are not read"));
+            return Err(TreeError::field("weight_drop", "tree weights are not supported"));
         }
         if model.cats.is_some_and(|cats| !cats.enc.is_empty()) {
-            let what =
-                "the model has an order of categories of its own; train on their indices in the schema";
+            let what = "the model has its own order of categories; train on their indices in the schema";
             return Err(TreeError::field("cats", what));
         }
         Ok(model.trees)
@@ -268,7 +267,7 @@ impl TreeReader<'_> {
         }
         let vector = tree.tree_param.size_leaf_vector.as_deref();
         if vector.is_some_and(|size| !["0", "1"].contains(&size)) {
-            return Err(self.fail("leaves of more than one number are not read"));
+            return Err(self.fail("leaves with more than one number are not supported"));
         }
         for (field, length) in [
             ("right_children", tree.right_children.len()),
@@ -289,7 +288,7 @@ impl TreeReader<'_> {
         Ok(count)
     }
 
-    /// The categories of each node that splits by them, in the order of nodes.
+    /// The categories of each categorical node, in the order of nodes.
     fn read_segments(&self, count: usize) -> Result<Vec<(usize, &[i32])>, TreeError> {
         let tree = self.content;
         let nodes = &tree.categories_nodes;
@@ -299,7 +298,7 @@ impl TreeReader<'_> {
             );
         }
         let place = |number: i64| usize::try_from(number).ok();
-        // In order and side by side, as XGBoost writes them: no category is read twice.
+        // They are in order and adjacent, as XGBoost writes them, so no category is read twice.
         let mut next = (0, 0);
         let mut read = |index: usize| {
             let node = place(nodes[index].into()).filter(|node| (next.0..count).contains(node))?;
@@ -311,7 +310,7 @@ impl TreeReader<'_> {
         (0..nodes.len())
             .map(&mut read)
             .collect::<Option<_>>()
-            .ok_or_else(|| self.fail("categories_nodes or categories_segments are not in order or not there"))
+            .ok_or_else(|| self.fail("categories_nodes or categories_segments are not in order or missing"))
     }
 
     fn read_node(&self, node: usize, segment: Option<&[i32]>) -> Result<FileNode, TreeError> {
@@ -324,7 +323,7 @@ impl TreeReader<'_> {
         }
         let place = |child: i32| usize::try_from(child).map_err(|_| fail(format!("it has a child {child}")));
         let children = [place(left)?, place(right)?];
-        // XGBoost itself goes to the node after the left child.
+        // XGBoost goes to the node after the left child.
         if children[1] != children[0] + 1 {
             return Err(fail(format!(
                 "its children {left} and {right} are not side by side"
@@ -372,7 +371,7 @@ impl TreeReader<'_> {
     }
 }
 
-/// The number up to which `x < threshold`.
+/// The largest number for which `x < threshold`.
 fn at_most(threshold: f32) -> f32 {
     if threshold == f32::NEG_INFINITY {
         threshold

@@ -1,4 +1,4 @@
-//! The client against a server that answers badly: elsewhere, too much, too late, not at all, or with other bytes.
+//! The client with a server that misbehaves: redirects, answers that are too large, too late, absent, or have wrong bytes.
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
@@ -41,7 +41,7 @@ fn result_json() -> String {
     serde_json::to_string(&result()).unwrap()
 }
 
-/// A bundle of one file: its manifest's bytes and digest.
+/// The bytes and the digest of the manifest of a bundle with one file.
 fn bundle(content: &[u8]) -> (Vec<u8>, Digest) {
     let file = FileEntry {
         path: "model.json".to_owned(),
@@ -72,7 +72,7 @@ async fn a_file_is_sent_whole_at_each_attempt_and_may_take_longer_than_an_answer
         if before == 0 {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
-        // Longer than a client waits for any other answer.
+        // Longer than the time limit for other answers.
         std::thread::sleep(Duration::from_millis(700));
         StatusCode::CREATED.into_response()
     })
@@ -218,7 +218,7 @@ async fn the_token_is_read_at_each_call() {
     std::fs::write(&token, "two\nlines").unwrap();
     let error = client.job_result(NAMESPACE, JOB).await.unwrap_err();
     assert!(
-        chain(&error).ends_with("it must hold one token on one line"),
+        chain(&error).ends_with("it must have one token on one line"),
         "{}",
         chain(&error)
     );
@@ -232,7 +232,7 @@ async fn the_token_is_read_at_each_call() {
     assert_eq!(ledger.seen().len(), 3, "nothing is sent without a token");
 }
 
-// === how much is read ===
+// === limits on answers ===
 
 #[tokio::test]
 async fn a_long_refusal_is_cut() {
@@ -251,7 +251,7 @@ async fn a_long_refusal_is_cut() {
     };
     let client = ledger.client();
     let (status, message) = refused(client.job_result(NAMESPACE, JOB).await.unwrap_err());
-    // Had it been read to its end it would parse.
+    // It would parse if it was read to its end.
     assert!(
         status == 500 && message.starts_with("{\"error\":\"xxx"),
         "{status}: {message}"
@@ -289,7 +289,7 @@ async fn no_answer_is_read_beyond_its_bound() {
             limit_of(client.blob(NAMESPACE, &digest, 10).await.unwrap_err()),
             10
         );
-        // Its status says that the ledger has it.
+        // The status says that the ledger accepted it.
         client.put_job_result(NAMESPACE, JOB, &result()).await.unwrap();
     };
     tokio::time::timeout(Duration::from_secs(30), all)
@@ -297,7 +297,7 @@ async fn no_answer_is_read_beyond_its_bound() {
         .expect("nothing is read without end");
 }
 
-// === whether and when it is asked again ===
+// === retries ===
 
 #[tokio::test]
 async fn a_ledger_that_swallows_packets_is_waited_for_once_and_not_by_every_call() {
@@ -329,7 +329,7 @@ async fn a_ledger_that_swallows_packets_is_waited_for_once_and_not_by_every_call
         "{first:?}"
     );
     let waited = begun.elapsed();
-    // What one clone knows, all know.
+    // All clones share this knowledge.
     let longer = client.within(5 * second);
     for _ in 0..200 {
         let next = longer.job_result(NAMESPACE, "of-another").await.unwrap_err();
@@ -409,7 +409,7 @@ async fn patience_ends_with_the_last_error_and_a_final_refusal_ends_it_at_once()
     let error = client.put_job_result("other", JOB, &result()).await.unwrap_err();
     assert_eq!(error.refusal(), Some((422, "no")));
     assert_eq!(ledger.seen().len(), calls.len() + 1);
-    // Where only the next call matters.
+    // For a policy in which only the next call matters.
     let once = client.retrying(Retry::Never);
     let progress = Progress {
         step: "fit".to_owned(),
@@ -420,7 +420,7 @@ async fn patience_ends_with_the_last_error_and_a_final_refusal_ends_it_at_once()
     assert_eq!(ledger.seen().len(), calls.len() + 2);
 }
 
-// === what an error says ===
+// === error messages ===
 
 #[tokio::test]
 async fn no_error_names_an_address() {
@@ -467,9 +467,9 @@ async fn no_error_names_an_address() {
     let words = errors.map(|error| error.to_string());
     assert_eq!(words[0], "the ledger did not answer");
     assert_eq!(words[2], "the ledger answered 404: there is none");
-    assert_eq!(words[3], "the ledger broke off its answer");
+    assert_eq!(words[3], "the ledger did not complete its answer");
     assert!(
-        words[4].starts_with("job result as the ledger sent it does not parse"),
+        words[4].starts_with("job result from the ledger does not parse"),
         "{}",
         words[4]
     );
@@ -523,7 +523,7 @@ async fn an_artifact_is_fetched_whole_and_a_file_that_broke_off_is_begun_anew() 
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "manifest.json as the ledger sent it is of a Bundle, expected a Snapshot"
+        "manifest.json from the ledger is of a Bundle, expected a Snapshot"
     );
     let gone = dir.path().join("gone");
     let error = client
@@ -563,23 +563,23 @@ async fn other_bytes_than_the_digest_names_are_refused() {
     assert_eq!(
         found,
         format!(
-            "model.json as the ledger sent it has digest {}, expected {}",
+            "model.json from the ledger has digest {}, expected {}",
             expected.0, expected.1
         )
     );
     let found = fetch("longer", &digest).await;
     assert_eq!(
         found,
-        "model.json as the ledger sent it has more bytes than the 7 that the manifest states"
+        "model.json from the ledger has more bytes than the 7 that the manifest states"
     );
     assert_eq!(
         fetch("shorter", &digest).await,
-        "model.json as the ledger sent it has 4 bytes, expected 7"
+        "model.json from the ledger has 4 bytes, expected 7"
     );
     let other = digest_of(b"other");
     assert_eq!(
         fetch("any", &other).await,
-        format!("manifest.json as the ledger sent it has digest {digest}, expected {other}")
+        format!("manifest.json from the ledger has digest {digest}, expected {other}")
     );
     let found = fetch("any", &of_outside).await;
     assert!(

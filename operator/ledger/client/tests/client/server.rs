@@ -1,4 +1,4 @@
-//! A server that answers as a test says, and notes what it was asked.
+//! A server that answers as configured by a test and records the requests.
 
 use std::{
     sync::{Arc, Mutex},
@@ -15,7 +15,7 @@ use axum::{
 use futures::{StreamExt as _, stream};
 use modelward_ledger_client::{Client, Retry, Settings, Timeouts, Tls, Token};
 
-/// One request as it came.
+/// One received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Method and target, as in `GET /v1/…`.
@@ -27,7 +27,7 @@ pub struct Seen {
 
 type Answers = dyn Fn(&Seen, usize) -> Response + Send + Sync;
 
-/// Answers with what a function makes of a request and of how many came before it.
+/// Answers with the result of a function of a request and the number of earlier ones.
 pub struct Server {
     pub url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -54,12 +54,12 @@ impl Server {
         Self { url, seen }
     }
 
-    /// What was asked so far.
+    /// The requests so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 
-    /// A client without token and repetitions.
+    /// A client without token and retries.
     pub fn client(&self) -> Client {
         Client::new(settings(&self.url)).unwrap()
     }
@@ -85,7 +85,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     (shared.answers)(&seen, before)
 }
 
-/// Settings of a client of this address, without token and repetitions.
+/// Settings of a client for this address, without token and retries.
 pub fn settings(url: &str) -> Settings {
     Settings {
         url: url.to_owned(),
@@ -102,7 +102,7 @@ pub fn settings(url: &str) -> Settings {
     }
 }
 
-/// Repetitions within this time, shortly after each other.
+/// Retries within this time, with short pauses.
 pub fn patient(patience: Duration) -> Retry {
     Retry::Within {
         patience,
@@ -112,7 +112,7 @@ pub fn patient(patience: Duration) -> Retry {
     }
 }
 
-/// A refusal as the ledger writes it.
+/// A refusal in the format of the ledger.
 pub fn refusal(status: u16, words: &str) -> Response {
     let status = StatusCode::from_u16(status).unwrap();
     let body = serde_json::json!({ "error": words }).to_string();
@@ -125,7 +125,7 @@ pub fn endless() -> Response {
     Body::from_stream(stream::repeat_with(move || std::io::Result::Ok(piece.clone()))).into_response()
 }
 
-/// A body that breaks off after its first bytes.
+/// A body that is cut off after its first bytes.
 pub fn broken(start: &'static [u8]) -> Response {
     let pieces = [
         Ok(Bytes::from_static(start)),
@@ -133,7 +133,7 @@ pub fn broken(start: &'static [u8]) -> Response {
     ];
     let late = stream::iter(pieces).then(async |piece| {
         if piece.is_err() {
-            // The client has the head and the start by then.
+            // By then the client has the header and the start of the body.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         piece
