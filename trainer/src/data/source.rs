@@ -390,6 +390,9 @@ async fn try_once(
         Ok(response) => response,
         Err(error) => return Err(failed_request(&error, url, uri)),
     };
+    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && partial.validator.is_some() {
+        return check_complete(response.headers(), partial);
+    }
     check_status(&response, uri)?;
     let is_rest = response.status() == StatusCode::PARTIAL_CONTENT;
     let part = part_of(response.headers()).filter(|part| part.first == partial.bytes.len() as u64);
@@ -444,6 +447,18 @@ async fn try_once(
             )));
         }
     }
+}
+
+/// A connection may break after the last byte; then the server has no rest. Otherwise the download begins anew.
+fn check_complete(headers: &HeaderMap, partial: &mut Partial) -> Result<(), Attempt> {
+    let is_same = validator(headers).is_none_or(|found| Some(found) == partial.validator);
+    if is_same && refused_length(headers) == Some(partial.bytes.len() as u64) {
+        return Ok(());
+    }
+    *partial = Partial::default();
+    Err(Attempt::Again(
+        "the server does not have the part that was asked for".to_owned(),
+    ))
 }
 
 fn again(error: &reqwest::Error) -> Attempt {
@@ -516,6 +531,12 @@ fn part_of(headers: &HeaderMap) -> Option<Part> {
         first: first.parse().ok()?,
         of: whole.parse().ok()?,
     })
+}
+
+/// Bytes of the whole file, as an answer without the part states them: `Content-Range: bytes */WHOLE`.
+fn refused_length(headers: &HeaderMap) -> Option<u64> {
+    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    range.strip_prefix("bytes */")?.parse().ok()
 }
 
 fn is_too_slow(received: u64, since: Duration) -> bool {
