@@ -357,7 +357,9 @@ mod tests {
         std::os::unix::fs::symlink(path("Last.csv"), volume.join("a/last.csv")).unwrap();
         let message = not_found(freeze(&version, &[volume.join("a/last.csv")], &job).await);
         assert!(
-            message.contains("PersistentVolumeClaim data, path a/last.csv: it is a link that leads out of the volume"),
+            message.contains(
+                "PersistentVolumeClaim data, path a/last.csv: it is a link that leads out of the volume"
+            ),
             "{message}"
         );
         std::os::unix::fs::symlink(temp.path(), volume.join("b")).unwrap();

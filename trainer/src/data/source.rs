@@ -49,11 +49,11 @@ const ATTEMPTS: u32 = 3;
 const RESUMES: u32 = 20;
 
 /// Why a mounted pipe, for example, is not read.
-const NO_FILE: &str = "it is a folder, a pipe, a socket or a device, and only files are read; put a file there";
+const NO_FILE: &str =
+    "it is a folder, a pipe, a socket or a device, and only files are read; put a file there";
 
 /// Why a mounted link is not read.
-const OUTSIDE: &str =
-    "it is a link that leads out of the volume, and only files of the volume are read; put a copy of the file there";
+const OUTSIDE: &str = "it is a link that leads out of the volume, and only files of the volume are read; put a copy of the file there";
 
 const MAX_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
