@@ -522,10 +522,9 @@ struct Part {
     of: u64,
 }
 
-/// The part of a file that an answer has: `Content-Range: bytes FIRST-LAST/WHOLE` (RFC 9110, 14.4). None without the length of the whole.
+/// The part of a file that an answer has: `Content-Range: bytes FIRST-LAST/WHOLE`. None without the length of the whole.
 fn part_of(headers: &HeaderMap) -> Option<Part> {
-    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
-    let (part, whole) = range.strip_prefix("bytes ")?.split_once('/')?;
+    let (part, whole) = split_range(headers)?;
     let (first, _) = part.split_once('-')?;
     Some(Part {
         first: first.parse().ok()?,
@@ -535,8 +534,14 @@ fn part_of(headers: &HeaderMap) -> Option<Part> {
 
 /// Bytes of the whole file, as an answer without the part states them: `Content-Range: bytes */WHOLE`.
 fn refused_length(headers: &HeaderMap) -> Option<u64> {
+    let (part, whole) = split_range(headers)?;
+    whole.parse().ok().filter(|_| part == "*")
+}
+
+/// What `Content-Range` has before and behind the slash (RFC 9110, 14.4).
+fn split_range(headers: &HeaderMap) -> Option<(&str, &str)> {
     let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
-    range.strip_prefix("bytes */")?.parse().ok()
+    range.strip_prefix("bytes ")?.split_once('/')
 }
 
 fn is_too_slow(received: u64, since: Duration) -> bool {
