@@ -163,7 +163,7 @@ pub async fn freeze(version: &Spec, files: &[PathBuf], fetch: &Fetch) -> anyhow:
 /// The result for an error of a source that says something about the data; otherwise the error itself.
 fn result_of(error: SourceError) -> anyhow::Result<JobResult> {
     let rule = match &error {
-        SourceError::NotFound { .. } => {
+        SourceError::NotFound { .. } | SourceError::NotAFile { .. } => {
             let message = format!("there is no data: {error}");
             return Ok(JobResult::new(JobStage::Snapshot, Verdict::DataNotFound, message));
         }
@@ -350,6 +350,22 @@ mod tests {
             "{message}"
         );
         assert!(message.contains(r#"did you mean "Last.csv"?"#), "{message}");
+
+        // A link that leads out of the volume, which is mounted two folders above its file.
+        let volume = temp.path().join("volume");
+        std::fs::create_dir_all(volume.join("a")).unwrap();
+        std::os::unix::fs::symlink(path("Last.csv"), volume.join("a/last.csv")).unwrap();
+        let message = not_found(freeze(&version, &[volume.join("a/last.csv")], &job).await);
+        assert!(
+            message.contains(
+                "PersistentVolumeClaim data, path a/last.csv: it is a link that leads out of the volume"
+            ),
+            "{message}"
+        );
+        std::os::unix::fs::symlink(temp.path(), volume.join("b")).unwrap();
+        let linked = spec::parse(&claim.replace("a/last.csv", "b/none.csv")).unwrap();
+        let message = not_found(freeze(&linked, &[volume.join("b/none.csv")], &job).await);
+        assert!(!message.contains("Last.csv"), "{message}");
 
         // A person's own file has a path.
         let message = not_found(freeze(&version, &[path("last.csv")], &Fetch::anywhere()).await);

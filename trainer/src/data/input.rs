@@ -1,6 +1,6 @@
 //! The files of the datasets of a spec, and where each is.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::ensure;
 use modelward_crds::{Dataset, TrainingSource};
@@ -206,13 +206,19 @@ impl Input<'_> {
     /// Its bytes: a file on a disk is read in pieces, an address into memory.
     pub async fn open(&self, fetch: &Fetch) -> Result<Content, SourceError> {
         match &self.place {
-            Place::Path(path) => {
-                source::open_file_within(path, fetch.max_bytes).map_err(|error| match error {
-                    // The user wrote the name of an object; a path within the Pod would not help.
-                    SourceError::NotFound { .. } if fetch.reach.is_job() => self.absent(path),
+            Place::Path(path) if fetch.reach.is_job() => {
+                let opened = source::open_mounted_within(path, self.volume(path), fetch.max_bytes);
+                // The user wrote the name of an object; a path within the Pod would not help.
+                opened.map_err(|error| match error {
+                    SourceError::NotFound { .. } => self.absent(path),
+                    SourceError::NotAFile { reason, .. } => SourceError::NotAFile {
+                        name: self.path_words(),
+                        reason,
+                    },
                     error => error,
                 })
             }
+            Place::Path(path) => source::open_file_within(path, fetch.max_bytes),
             // The digest of several files is not that of one.
             Place::Address(uri) => {
                 let expected = self.dataset.sha256.filter(|_| self.dataset.more_files.is_empty());
@@ -241,6 +247,13 @@ impl Input<'_> {
         })
     }
 
+    /// The folder that its volume is mounted at: the path without the name that the spec has.
+    fn volume<'p>(&self, path: &'p Path) -> &'p Path {
+        let parts = Path::new(&self.name).components();
+        let named = parts.filter(|part| matches!(part, Component::Normal(_)));
+        path.ancestors().nth(named.count()).unwrap_or(path)
+    }
+
     /// What a mounted dataset lacks, in the terms of the spec.
     fn absent(&self, path: &Path) -> SourceError {
         if let Some(source) = &self.dataset.config_map {
@@ -249,7 +262,10 @@ impl Input<'_> {
                 key: self.name.clone(),
             };
         }
-        let entries = path.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+        let folder = path.parent();
+        // What a link out of the volume leads to is not listed.
+        let folder = folder.filter(|folder| source::is_within(folder, self.volume(path)).unwrap_or(false));
+        let entries = folder.and_then(|folder| std::fs::read_dir(folder).ok());
         let mut names: Vec<String> = entries
             .into_iter()
             .flatten()
@@ -265,9 +281,13 @@ impl Input<'_> {
             _ => format!("its folder has {}", cut(&names.join(", "), 120)),
         };
         SourceError::NotFound {
-            name: format!("{}, path {}", place_words(self.dataset), self.name),
+            name: self.path_words(),
             reason: format!("there is no such file{meant}; {found}"),
         }
+    }
+
+    fn path_words(&self) -> String {
+        format!("{}, path {}", place_words(self.dataset), self.name)
     }
 }
 

@@ -17,6 +17,10 @@ use reqwest::{
     header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE},
     redirect,
 };
+use rustix::{
+    fs::{self, Mode, OFlags},
+    io::Errno,
+};
 
 use crate::data::{
     cache,
@@ -43,6 +47,13 @@ const ATTEMPTS: u32 = 3;
 
 /// How often an address is requested if each request receives more of the file before the connection breaks.
 const RESUMES: u32 = 20;
+
+/// Why a mounted pipe, for example, is not read.
+const NO_FILE: &str =
+    "it is a folder, a pipe, a socket or a device, and only files are read; put a file there";
+
+/// Why a mounted link is not read.
+const OUTSIDE: &str = "it is a link that leads out of the volume, and only files of the volume are read; put a copy of the file there";
 
 const MAX_REDIRECTS: usize = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,6 +85,14 @@ pub enum SourceError {
         config_map: String,
         /// The key.
         key: String,
+    },
+    /// What is mounted there is no file of the volume.
+    #[error("{name}: {reason}")]
+    NotAFile {
+        /// What was asked for.
+        name: String,
+        /// What is there.
+        reason: String,
     },
     /// More bytes than are read.
     #[error("{name} is larger than {limit} bytes; {LIMIT_REMEDY}")]
@@ -196,15 +215,52 @@ pub fn open_file_within(path: &Path, limit: u64) -> Result<Content, SourceError>
     Ok(Content::File(Arc::new(file), found.len()))
 }
 
+/// Opens a file of at most `limit` bytes in the folder of a mounted volume. Others may have made what is in the volume: a pipe is not
+/// waited for, and a link that leads out of the volume is not followed.
+pub fn open_mounted_within(path: &Path, volume: &Path, limit: u64) -> Result<Content, SourceError> {
+    let name = || path.display().to_string();
+    let refuse = |reason: &str| SourceError::NotAFile {
+        name: name(),
+        reason: reason.to_owned(),
+    };
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        // A socket is not opened.
+        Err(Errno::NXIO) => return Err(refuse(NO_FILE)),
+        Err(error) => return Err(unopened(path, error.into())),
+    };
+    if !is_within(path, volume).map_err(|source| unread(path, source))? {
+        return Err(refuse(OUTSIDE));
+    }
+    let found = file.metadata().map_err(|source| unread(path, source))?;
+    if !found.is_file() {
+        return Err(refuse(NO_FILE));
+    }
+    if found.len() > limit {
+        return Err(SourceError::TooLarge { name: name(), limit });
+    }
+    Ok(Content::File(Arc::new(file), found.len()))
+}
+
+/// Whether a path is in a folder, wherever links lead.
+pub(super) fn is_within(path: &Path, folder: &Path) -> io::Result<bool> {
+    Ok(path.canonicalize()?.starts_with(folder.canonicalize()?))
+}
+
 fn open_file(path: &Path) -> Result<(File, Metadata), SourceError> {
     let opened = File::open(path).and_then(|file| file.metadata().map(|found| (file, found)));
-    opened.map_err(|source| match source.kind() {
+    opened.map_err(|source| unopened(path, source))
+}
+
+fn unopened(path: &Path, source: io::Error) -> SourceError {
+    match source.kind() {
         io::ErrorKind::NotFound => SourceError::NotFound {
             name: path.display().to_string(),
             reason: "there is no such file".to_owned(),
         },
         _ => unread(path, source),
-    })
+    }
 }
 
 fn unread(path: &Path, source: io::Error) -> SourceError {
@@ -334,6 +390,9 @@ async fn try_once(
         Ok(response) => response,
         Err(error) => return Err(failed_request(&error, url, uri)),
     };
+    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE && partial.validator.is_some() {
+        return check_complete(response.headers(), partial);
+    }
     check_status(&response, uri)?;
     let is_rest = response.status() == StatusCode::PARTIAL_CONTENT;
     let part = part_of(response.headers()).filter(|part| part.first == partial.bytes.len() as u64);
@@ -388,6 +447,18 @@ async fn try_once(
             )));
         }
     }
+}
+
+/// A connection may break after the last byte; then the server has no rest. Otherwise the download begins anew.
+fn check_complete(headers: &HeaderMap, partial: &mut Partial) -> Result<(), Attempt> {
+    let is_same = validator(headers).is_none_or(|found| Some(found) == partial.validator);
+    if is_same && refused_length(headers) == Some(partial.bytes.len() as u64) {
+        return Ok(());
+    }
+    *partial = Partial::default();
+    Err(Attempt::Again(
+        "the server does not have the part that was asked for".to_owned(),
+    ))
 }
 
 fn again(error: &reqwest::Error) -> Attempt {
@@ -451,15 +522,26 @@ struct Part {
     of: u64,
 }
 
-/// The part of a file that an answer has: `Content-Range: bytes FIRST-LAST/WHOLE` (RFC 9110, 14.4). None without the length of the whole.
+/// The part of a file that an answer has: `Content-Range: bytes FIRST-LAST/WHOLE`. None without the length of the whole.
 fn part_of(headers: &HeaderMap) -> Option<Part> {
-    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
-    let (part, whole) = range.strip_prefix("bytes ")?.split_once('/')?;
+    let (part, whole) = split_range(headers)?;
     let (first, _) = part.split_once('-')?;
     Some(Part {
         first: first.parse().ok()?,
         of: whole.parse().ok()?,
     })
+}
+
+/// Bytes of the whole file, as an answer without the part states them: `Content-Range: bytes */WHOLE`.
+fn refused_length(headers: &HeaderMap) -> Option<u64> {
+    let (part, whole) = split_range(headers)?;
+    whole.parse().ok().filter(|_| part == "*")
+}
+
+/// What `Content-Range` has before and behind the slash (RFC 9110, 14.4).
+fn split_range(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    range.strip_prefix("bytes ")?.split_once('/')
 }
 
 fn is_too_slow(received: u64, since: Duration) -> bool {
@@ -732,6 +814,42 @@ mod tests {
             read_file(Path::new("/nonexistent/x")),
             Err(SourceError::NotFound { .. })
         ));
+    }
+
+    #[test]
+    fn a_mounted_file_is_read_and_neither_a_pipe_nor_a_link_out_of_the_volume() {
+        use std::{os::unix::fs::symlink, process::Command};
+
+        let temp = tempfile::tempdir().unwrap();
+        let volume = temp.path().join("volume");
+        let open = |name: &str| open_mounted_within(&volume.join(name), &volume, 8);
+        let reason = |name: &str| match open(name) {
+            Err(SourceError::NotAFile { reason, .. }) => reason,
+            other => panic!("{name}: {other:?}"),
+        };
+        std::fs::create_dir_all(volume.join("..data")).unwrap();
+        std::fs::write(volume.join("..data/visits.csv"), "a,b\n1,2\n").unwrap();
+        std::fs::write(temp.path().join("token"), "secret").unwrap();
+        // As the keys of a ConfigMap are mounted.
+        symlink("..data/visits.csv", volume.join("visits.csv")).unwrap();
+        assert_eq!(open("visits.csv").unwrap().len(), 8);
+
+        symlink("../token", volume.join("near")).unwrap();
+        symlink(temp.path().join("token"), volume.join("far")).unwrap();
+        symlink(temp.path(), volume.join("folder")).unwrap();
+        for link in ["near", "far", "folder/token"] {
+            assert!(reason(link).contains("leads out of the volume"), "{link}");
+        }
+        let made = Command::new("mkfifo").arg(volume.join("pipe")).status();
+        assert!(made.unwrap().success());
+        let _socket = std::os::unix::net::UnixListener::bind(volume.join("socket")).unwrap();
+        for special in ["pipe", "socket", "..data"] {
+            assert!(reason(special).contains("only files are read"), "{special}");
+        }
+
+        assert!(matches!(open("none"), Err(SourceError::NotFound { .. })));
+        std::fs::write(volume.join("large"), "123456789").unwrap();
+        assert!(matches!(open("large"), Err(SourceError::TooLarge { .. })));
     }
 
     #[tokio::test]

@@ -298,7 +298,8 @@ impl Registry<'_> {
             .ask("mlflow-artifacts/artifacts", &[("path", folder)])
             .await?;
         let files: Vec<&File> = listed.files.iter().filter(|file| !file.is_dir).collect();
-        let bytes: u64 = files.iter().filter_map(|file| file.size).sum();
+        let sizes = files.iter().filter_map(|file| file.size);
+        let bytes = sizes.fold(0, u64::saturating_add);
         let most = self.fetch.max_bytes;
         if files.len() > MAX_FILES || bytes > most {
             return Err(ImportError::Refused(format!(
@@ -308,16 +309,37 @@ impl Registry<'_> {
             ))
             .into());
         }
+        // The sizes are what the server says, if it says any.
+        let mut left = most;
         let mut bundle = DirBuilder::new(ManifestKind::Bundle);
         for file in files {
-            bundle = bundle.with(&file.path, self.get_file(folder, &file.path).await?);
+            let bytes = match self.get_file_within(folder, &file.path, left).await {
+                Err(SourceError::TooLarge { .. }) => {
+                    return Err(ImportError::Refused(format!(
+                        "{} has files of more than {most} bytes together: at most {most} bytes are read; {LIMIT_REMEDY}",
+                        self.describe(version)
+                    ))
+                    .into());
+                }
+                bytes => bytes?,
+            };
+            left = left.saturating_sub(bytes.len() as u64);
+            bundle = bundle.with(&file.path, bytes);
         }
         Ok(bundle)
     }
 
     async fn get_file(&self, folder: &str, file: &str) -> Result<Vec<u8>, SourceError> {
+        self.get_file_within(folder, file, self.fetch.max_bytes).await
+    }
+
+    async fn get_file_within(&self, folder: &str, file: &str, limit: u64) -> Result<Vec<u8>, SourceError> {
         let url = self.url(&format!("mlflow-artifacts/artifacts/{folder}/{file}"))?;
-        download(url.as_str(), None, &self.fetch).await
+        let fetch = Fetch {
+            max_bytes: limit,
+            ..self.fetch.clone()
+        };
+        download(url.as_str(), None, &fetch).await
     }
 
     /// The answer to a request of the REST interface.

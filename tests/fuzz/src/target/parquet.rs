@@ -7,10 +7,13 @@ use parquet::{
     data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type},
     errors::Result,
     file::{
+        metadata::{
+            ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData,
+        },
         properties::{WriterProperties, WriterVersion},
         writer::SerializedFileWriter,
     },
-    schema::types::{Type, TypePtr},
+    schema::types::{SchemaDescriptor, Type, TypePtr},
 };
 
 use super::{Target, table::check_table};
@@ -20,6 +23,18 @@ const UNPACKED: usize = 2 << 30;
 
 /// Rows of a sample.
 const ROWS: i32 = 24;
+
+/// The header of a dictionary page that is said to have 2^31 - 1 values, and its 16 bytes.
+const LARGE_DICTIONARY: [u8; 33] = [
+    0x15, 0x04, 0x15, 0x20, 0x15, 0x20, 0x4c, 0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x15, 0x00, 0x00, 0x00, 1,
+    0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+];
+
+/// The header of a page of a text in DELTA_LENGTH_BYTE_ARRAY, its level, and its lengths, which are said to be 2^31 - 1.
+const MANY_LENGTHS: [u8; 32] = [
+    0x15, 0x00, 0x15, 0x1e, 0x15, 0x1e, 0x2c, 0x15, 0x02, 0x15, 0x0c, 0x15, 0x06, 0x15, 0x06, 0x00, 0x00, 2,
+    0, 0, 0, 2, 1, 0x80, 0x01, 0x04, 0xff, 0xff, 0xff, 0xff, 0x07, 0x00,
+];
 
 #[derive(Debug)]
 pub(super) struct Parquet;
@@ -61,6 +76,11 @@ impl Target for Parquet {
             .set_column_encoding("age".into(), Encoding::DELTA_BINARY_PACKED);
         let all = of_compression.chain([plain, deltas]);
         let files = all.filter_map(|properties| write_file(properties.build()).ok());
+        let damaged = [
+            write_page(Physical::INT64, &LARGE_DICTIONARY),
+            write_page(Physical::BYTE_ARRAY, &MANY_LENGTHS),
+        ];
+        let files = files.chain(damaged.into_iter().flatten());
         files.map(|file| [vec![0], file].concat()).collect()
     }
 
@@ -145,4 +165,27 @@ fn write_file(properties: WriterProperties) -> Result<Vec<u8>> {
     }
     group.close()?;
     writer.into_inner()
+}
+
+/// A file of one row and one column, which is this page.
+fn write_page(physical: Physical, page: &[u8]) -> Result<Vec<u8>> {
+    let fields = vec![field("age", physical, None)?];
+    let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build()?);
+    let schema = Arc::new(SchemaDescriptor::new(schema));
+    let size = i64::try_from(page.len()).unwrap_or(0);
+    let column = ColumnChunkMetaData::builder(schema.column(0))
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_num_values(1)
+        .set_data_page_offset(4)
+        .set_total_compressed_size(size)
+        .set_total_uncompressed_size(size)
+        .build()?;
+    let group = RowGroupMetaData::builder(Arc::clone(&schema))
+        .set_num_rows(1)
+        .set_column_metadata(vec![column])
+        .build()?;
+    let file = FileMetaData::new(1, 1, None, None, schema, None);
+    let mut footer = Vec::new();
+    ParquetMetaDataWriter::new(&mut footer, &ParquetMetaData::new(file, vec![group])).finish()?;
+    Ok([&b"PAR1"[..], page, &footer].concat())
 }

@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use modelward_crds::Dataset;
-use modelward_model::sha256;
+use modelward_model::{
+    files::{MANIFEST, parse_manifest},
+    sha256,
+};
 use modelward_wire::{Digest, MlflowVersion};
 
 use crate::{
     command::{arguments::ImportArgs, import::request::Request, temporary::Temporary},
     data::{
         input::{Input, Place},
-        source::{self, Fetch, shown},
+        source::{self, Fetch, SourceError, shown},
         violation::Quote,
     },
     import::{
@@ -125,7 +128,10 @@ pub(super) async fn read_files(
 /// The model at the place in the spec, or a copy of it at a path.
 async fn read_model(dataset: &Dataset, path: Option<&Path>, fetch: &Fetch) -> anyhow::Result<Model> {
     if let Some(folder) = path.filter(|path| path.is_dir()) {
-        let manifest = source::read_file(&folder.join(modelward_model::files::MANIFEST));
+        if fetch.reach.is_job() {
+            check_mounted(dataset, folder, fetch).await?;
+        }
+        let manifest = source::read_file(&folder.join(MANIFEST));
         // If it is not a bundle, opening it fails.
         if let Ok(manifest) = manifest {
             check_pin(dataset, &sha256(&manifest), "the bundle")?;
@@ -135,6 +141,33 @@ async fn read_model(dataset: &Dataset, path: Option<&Path>, fetch: &Fetch) -> an
     let bytes = read_dataset(dataset, 0, path, "--model", fetch).await?;
     check_pin(dataset, &sha256(&bytes), "the file of the model")?;
     Ok(Model::File(bytes))
+}
+
+/// Checks that the files of a mounted bundle are files of its volume. What else is wrong with them is found when it is opened.
+async fn check_mounted(dataset: &Dataset, folder: &Path, fetch: &Fetch) -> Result<(), SourceError> {
+    let named = dataset.files().next().unwrap_or_default();
+    let open = async |file: &str| {
+        let input = Input {
+            index: 0,
+            dataset,
+            name: format!("{named}/{file}"),
+            label: spec::source_name(dataset),
+            place: Place::Path(folder.join(file)),
+        };
+        match input.open(fetch).await {
+            Err(error @ SourceError::NotAFile { .. }) => Err(error),
+            opened => Ok(opened.ok()),
+        }
+    };
+    let Some(manifest) = open(MANIFEST).await? else {
+        return Ok(());
+    };
+    let manifest = manifest.read_at(0, manifest.len() as usize).unwrap_or_default();
+    let listed = parse_manifest(&manifest).map(|manifest| manifest.files);
+    for entry in listed.unwrap_or_default() {
+        open(&entry.path).await?;
+    }
+    Ok(())
 }
 
 /// The only file of a dataset. A Job has it mounted at a path, unless it is at an address.
@@ -196,4 +229,37 @@ fn check_size(what: &str, bytes: u64, most: u64) -> Result<(), ImportError> {
         return Err(ImportError::Refused(what));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use modelward_crds::Networks;
+    use modelward_model::DirBuilder;
+    use modelward_wire::ManifestKind;
+    use serde_json::json;
+
+    use super::*;
+    use crate::data::reach::Reach;
+
+    #[tokio::test]
+    async fn a_bundle_on_a_claim_is_opened_unless_a_file_of_it_is_a_pipe() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().join("bundle");
+        let files = DirBuilder::new(ManifestKind::Bundle).with("a.json", "{}");
+        files.write(&folder).unwrap();
+        let claim = json!({"persistentVolumeClaim": {"claimName": "models", "path": "bundle"}});
+        let dataset: Dataset = serde_json::from_value(claim).unwrap();
+        let job = Fetch::within(Reach::of_job(Networks::default(), Networks::default(), None));
+        let model = read_model(&dataset, Some(&folder), &job).await.unwrap();
+        assert!(matches!(model, Model::Folder(found) if found == folder));
+
+        std::fs::remove_file(folder.join("a.json")).unwrap();
+        let made = Command::new("mkfifo").arg(folder.join("a.json")).status();
+        assert!(made.unwrap().success());
+        let error = read_model(&dataset, Some(&folder), &job).await.unwrap_err();
+        let words = "PersistentVolumeClaim models, path bundle/a.json: it is a folder, a pipe";
+        assert!(error.to_string().starts_with(words), "{error}");
+    }
 }

@@ -101,7 +101,9 @@ fn refusal_of(error: &anyhow::Error) -> Option<Verdict> {
                 return Some(Verdict::DataInvalid);
             }
             match cause.downcast_ref()? {
-                SourceError::NotFound { .. } | SourceError::NoKey { .. } => Some(Verdict::DataNotFound),
+                SourceError::NotFound { .. } | SourceError::NoKey { .. } | SourceError::NotAFile { .. } => {
+                    Some(Verdict::DataNotFound)
+                }
                 SourceError::TooLarge { .. } | SourceError::Address { .. } | SourceError::Status { .. } => {
                     Some(Verdict::DataInvalid)
                 }

@@ -4,6 +4,7 @@
 //! anything is unpacked.
 
 mod kind;
+mod lengths;
 mod pages;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::data::{
     header::{MAX_COLUMNS, check_columns, rename_columns},
     parquet::{
         kind::{Kind, Unwritable, write_double, write_int96, write_single},
+        lengths::measure_lengths,
         pages::measure_pages,
     },
     rows::Rows,
@@ -48,6 +50,9 @@ const MAX_FOOTER: u64 = 16 << 20;
 
 /// Bytes of the pages that are held at once: one of each column, with its dictionary.
 const MAX_HELD: u64 = 512 << 20;
+
+/// Bytes that the decoders hold at once: the values of dictionaries and the lengths of texts.
+const MAX_DECODED: u64 = 512 << 20;
 
 /// Rows that are read at once.
 const BATCH: usize = 1024;
@@ -260,8 +265,8 @@ pub(super) fn check_held(content: &Content, metadata: &ParquetMetaData) -> Resul
 
 /// Checks how much memory the rows of a group take, before they are read. Returns which columns are to be read value by value.
 fn check_group(content: &Content, group: &RowGroupMetaData, quote: Quote) -> Result<Vec<bool>, Refused> {
-    let mut held = 0_u64;
-    let mut one_by_one = Vec::new();
+    let (mut held, mut decoded) = (0_u64, 0_u64);
+    let mut measured = Vec::new();
     for (at, chunk) in group.columns().iter().enumerate() {
         match chunk.compression() {
             Compression::UNCOMPRESSED
@@ -281,7 +286,8 @@ fn check_group(content: &Content, group: &RowGroupMetaData, quote: Quote) -> Res
         }
         let pages = measure_pages(content, chunk).map_err(|why| broken(quote, why))?;
         held = held.saturating_add(pages.held());
-        one_by_one.push(pages.builds_on_previous);
+        decoded = decoded.saturating_add(pages.decoded);
+        measured.push(pages);
     }
     if held > MAX_HELD {
         return Err(refuse(format!(
@@ -289,7 +295,20 @@ fn check_group(content: &Content, group: &RowGroupMetaData, quote: Quote) -> Res
              1 MiB) or fewer columns"
         )));
     }
-    Ok(one_by_one)
+    // No page is too large to be unpacked now.
+    for (chunk, pages) in group.columns().iter().zip(&measured) {
+        if pages.has_lengths {
+            let lengths = measure_lengths(content, chunk).map_err(|why| broken(quote, why))?;
+            decoded = decoded.saturating_add(lengths);
+        }
+    }
+    if decoded > MAX_DECODED {
+        return Err(refuse(format!(
+            "the dictionaries and lengths of texts of a row group of the Parquet file take {decoded} bytes of memory, at most \
+             {MAX_DECODED} are allowed; write smaller row groups or fewer columns"
+        )));
+    }
+    Ok(measured.iter().map(|pages| pages.builds_on_previous).collect())
 }
 
 /// A column while the rows of a group are read.

@@ -1,4 +1,5 @@
 //! The sizes of the pages of a column, read before anything of them is unpacked: a header may ask for any amount of memory.
+//! A header that the library might read differently is broken.
 //!
 //! A page header is a struct in Thrift's compact protocol
 //! (<https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>).
@@ -6,7 +7,11 @@
 use std::io::{self, Read as _};
 
 use flate2::read::MultiGzDecoder;
-use parquet::{basic::Compression, file::metadata::ColumnChunkMetaData};
+use parquet::{
+    basic::{Compression, Type as Physical},
+    data_type::{ByteArray, FixedLenByteArray, Int96},
+    file::metadata::ColumnChunkMetaData,
+};
 
 use crate::data::content::Content;
 
@@ -16,7 +21,10 @@ const MAX_DEPTH: u32 = 8;
 /// The byte at the end of a struct, where a field would have its type.
 const STOP: u8 = 0;
 
-/// DELTA_BYTE_ARRAY, by its number in the format.
+/// DELTA_LENGTH_BYTE_ARRAY, by its number in the format.
+const DELTA_LENGTH_BYTE_ARRAY: i64 = 6;
+
+/// DELTA_BYTE_ARRAY, likewise.
 const DELTA_BYTE_ARRAY: i64 = 7;
 
 /// What reading a chunk of a column takes.
@@ -26,6 +34,10 @@ pub(super) struct Pages {
     largest: u64,
     /// Bytes of its dictionary, unpacked.
     dictionary: u64,
+    /// Bytes of the values of its dictionary, decoded.
+    pub(super) decoded: u64,
+    /// Whether a page begins with the lengths of its texts, which the decoder holds.
+    pub(super) has_lengths: bool,
     /// Whether a value may repeat what the one before it has, so that few bytes make many large values.
     pub(super) builds_on_previous: bool,
 }
@@ -34,6 +46,8 @@ pub(super) struct Pages {
 #[derive(Clone, Copy, Debug, Default)]
 struct Header {
     is_dictionary: bool,
+    /// Values of a dictionary.
+    values: u64,
     unpacked: u64,
     packed: u64,
     /// Bytes before the packed ones.
@@ -63,9 +77,11 @@ pub(super) fn measure_pages(file: &Content, chunk: &ColumnChunkMetaData) -> Resu
             .ok_or("a page is larger than its column")?;
         if header.is_dictionary {
             pages.dictionary = pages.dictionary.max(header.unpacked);
+            pages.decoded = pages.decoded.max(measure_dictionary(&header, chunk)?);
         } else {
             pages.largest = pages.largest.max(header.unpacked);
             pages.builds_on_previous |= header.encoding == DELTA_BYTE_ARRAY;
+            pages.has_lengths |= matches!(header.encoding, DELTA_LENGTH_BYTE_ARRAY | DELTA_BYTE_ARRAY);
         }
         if matches!(chunk.compression(), Compression::GZIP(_)) && header.is_packed {
             check_gzip(page, &header)?;
@@ -73,6 +89,28 @@ pub(super) fn measure_pages(file: &Content, chunk: &ColumnChunkMetaData) -> Resu
         rest = &thrift.bytes[packed..];
     }
     Ok(pages)
+}
+
+/// Bytes of the values of a dictionary once they are decoded. The decoder makes room for as many as the header says.
+fn measure_dictionary(header: &Header, chunk: &ColumnChunkMetaData) -> Result<u64, &'static str> {
+    let bytes = match chunk.compression() {
+        Compression::UNCOMPRESSED => header.packed,
+        _ => header.unpacked,
+    };
+    let width = u64::try_from(chunk.column_descr().type_length()).unwrap_or(0);
+    let (most, size) = match chunk.column_type() {
+        Physical::BOOLEAN => (bytes.saturating_mul(8), size_of::<bool>()),
+        Physical::INT32 | Physical::FLOAT => (bytes / 4, size_of::<f32>()),
+        Physical::INT64 | Physical::DOUBLE => (bytes / 8, size_of::<f64>()),
+        Physical::INT96 => (bytes / 12, size_of::<Int96>()),
+        // Each begins with its length.
+        Physical::BYTE_ARRAY => (bytes / 4, size_of::<ByteArray>()),
+        Physical::FIXED_LEN_BYTE_ARRAY => (bytes / width.max(1), size_of::<FixedLenByteArray>()),
+    };
+    if header.values > most {
+        return Err("a dictionary has fewer values than its header says");
+    }
+    Ok(header.values.saturating_mul(size as u64))
 }
 
 /// The other packings unpack into as many bytes as the header says, gzip into as many as there are.
@@ -101,8 +139,8 @@ impl Pages {
 }
 
 /// Bytes in the compact protocol. Every function returns `None` if they are not valid.
-struct Thrift<'a> {
-    bytes: &'a [u8],
+pub(super) struct Thrift<'a> {
+    pub(super) bytes: &'a [u8],
 }
 
 impl Thrift<'_> {
@@ -111,7 +149,8 @@ impl Thrift<'_> {
             is_packed: true,
             ..Header::default()
         };
-        let (mut unpacked, mut packed) = (None, None);
+        let (mut unpacked, mut packed, mut values) = (None, None, None);
+        let mut structs = 0;
         let mut field = 0;
         loop {
             let kind = self.field(&mut field)?;
@@ -121,9 +160,20 @@ impl Thrift<'_> {
                 (2, 5) => unpacked = Some(self.integer()?),
                 (3, 5) => packed = Some(self.integer()?),
                 (5, 12) => self.data_page(&mut header, 2)?,
+                (7, 12) => values = Some(self.dictionary_page()?),
                 (8, 12) => self.data_page(&mut header, 4)?,
+                (4, 5) | (6, 12) => self.skip(kind, 0)?,
+                (1..=8, _) => return None,
                 (_, kind) => self.skip(kind, 0)?,
             }
+            structs += i32::from(matches!(field, 5 | 7 | 8));
+        }
+        // Of several, the library would take that of the type.
+        if structs > 1 {
+            return None;
+        }
+        if header.is_dictionary {
+            header.values = values?;
         }
         header.unpacked = u64::try_from(unpacked?).ok()?;
         header.packed = u64::try_from(packed?).ok()?;
@@ -144,21 +194,45 @@ impl Thrift<'_> {
                     header.levels = header.levels.checked_add(length)?;
                 }
                 (7, 1 | 2) if is_second => header.is_packed = kind == 1,
+                (1..=4, 5) => self.skip(kind, 1)?,
+                (1..=4, _) => return None,
+                (5..=7, _) if is_second => return None,
                 (_, kind) => self.skip(kind, 1)?,
             }
         }
     }
 
-    /// The type of the next field, whose number takes the place of that of the last one; [`STOP`] at the end of a struct.
+    /// The struct of a dictionary page: the number of its values.
+    fn dictionary_page(&mut self) -> Option<u64> {
+        let mut values = None;
+        let mut field = 0;
+        loop {
+            let kind = self.field(&mut field)?;
+            match (field, kind) {
+                (_, STOP) => return values,
+                (1, 5) => values = Some(u64::try_from(self.integer()?).ok()?),
+                (2, 5) | (3, 1 | 2) => self.skip(kind, 1)?,
+                (1..=3, _) => return None,
+                (_, kind) => self.skip(kind, 1)?,
+            }
+        }
+    }
+
+    /// The type of the next field, whose number takes the place of that of the last one; [`STOP`] at the end of a struct. Numbers
+    /// rise, so that no field comes twice.
     fn field(&mut self, number: &mut i64) -> Option<u8> {
         let byte = self.byte()?;
         if byte == STOP {
             return Some(STOP);
         }
+        let last = *number;
         *number = match byte >> 4 {
             0 => self.integer()?,
-            more => number.checked_add(i64::from(more))?,
+            more => last.checked_add(i64::from(more))?,
         };
+        if *number <= last {
+            return None;
+        }
         Some(byte & 0x0f).filter(|kind| *kind != STOP)
     }
 
@@ -168,7 +242,7 @@ impl Thrift<'_> {
         Some(*first)
     }
 
-    fn unsigned(&mut self) -> Option<u64> {
+    pub(super) fn unsigned(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -180,12 +254,14 @@ impl Thrift<'_> {
         None
     }
 
+    /// A number of 32 bits; of a longer one the library would take a part.
     fn integer(&mut self) -> Option<i64> {
         let zigzag = self.unsigned()?;
-        Some((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
+        let number = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
+        Some(number).filter(|number| i32::try_from(*number).is_ok())
     }
 
-    fn pass(&mut self, bytes: u64) -> Option<()> {
+    pub(super) fn pass(&mut self, bytes: u64) -> Option<()> {
         self.bytes = self.bytes.get(usize::try_from(bytes).ok()?..)?;
         Some(())
     }

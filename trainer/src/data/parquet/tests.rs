@@ -387,29 +387,141 @@ fn a_footer_that_promises_more_than_there_is_takes_no_memory() {
     }
 }
 
-#[test]
-fn a_page_that_would_unpack_into_gigabytes_is_refused_before_it_is() {
-    // Type 0, 2^30 bytes unpacked, two packed, a data page with two values.
-    let mut bytes = b"PAR1".to_vec();
-    let page = [
-        0x15, 0x00, 0x15, 0x80, 0x80, 0x80, 0x80, 0x08, 0x15, 0x04, 0x2c, 0x15, 0x04, 0x15, 0x00, 0x15, 0x06,
-        0x15, 0x06, 0x00, 0x00, 0xff, 0xff,
-    ];
-    bytes.extend(page);
-    let whole = numbers();
-    let changed = with_footer(&whole, |group| {
+/// The file of one column, with these pages for its own.
+fn with_pages(whole: &[u8], pages: &[u8]) -> Vec<u8> {
+    let changed = with_footer(whole, |group| {
         let column = group.column(0).clone().into_builder().set_data_page_offset(4);
         let column = column
             .set_dictionary_page_offset(None)
-            .set_total_compressed_size(i64::try_from(page.len()).unwrap());
+            .set_total_compressed_size(i64::try_from(pages.len()).unwrap());
         let columns = vec![column.build().unwrap()];
         group.into_builder().set_column_metadata(columns).build().unwrap()
     });
     let tail = changed.len() - 8;
     let length = u32::from_le_bytes(changed[tail..tail + 4].try_into().unwrap()) as usize;
-    bytes.extend(&changed[tail - length..]);
-    let found = message(&bytes);
+    [&b"PAR1"[..], pages, &changed[tail - length..]].concat()
+}
+
+#[test]
+fn a_page_that_would_unpack_into_gigabytes_is_refused_before_it_is() {
+    // Type 0, 2^30 bytes unpacked, two packed, a data page with two values.
+    let page = [
+        0x15, 0x00, 0x15, 0x80, 0x80, 0x80, 0x80, 0x08, 0x15, 0x04, 0x2c, 0x15, 0x04, 0x15, 0x00, 0x15, 0x06,
+        0x15, 0x06, 0x00, 0x00, 0xff, 0xff,
+    ];
+    let found = message(&with_pages(&numbers(), &page));
     assert!(found.contains("takes 1073741824 bytes of memory"), "{found}");
+}
+
+#[test]
+fn a_dictionary_has_no_room_for_more_values_than_it_has_bytes_for() {
+    // Type 2, these bytes unpacked and two packed, a dictionary page of so many values.
+    let page = |unpacked: &[u8], values: &[u8]| {
+        let start = [&[0x15, 0x04, 0x15][..], unpacked, &[0x15, 0x04, 0x4c, 0x15]].concat();
+        [&start[..], values, &[0x15, 0x00, 0x00, 0x00, 0xff, 0xff]].concat()
+    };
+    // 2^31 - 1 values in 16 bytes.
+    let most = [0xfe, 0xff, 0xff, 0xff, 0x0f];
+    let found = message(&with_pages(&numbers(), &page(&[0x20], &most)));
+    assert!(
+        found.contains("a dictionary has fewer values than its header says"),
+        "{found}"
+    );
+    // 2^26 texts, all of them empty, in 2^28 bytes.
+    let bytes = [0x80, 0x80, 0x80, 0x80, 0x02];
+    let texts = texts(Compression::SNAPPY);
+    let found = message(&with_pages(&texts, &page(&bytes, &[0x80, 0x80, 0x80, 0x40])));
+    assert!(found.contains("take 2147483648 bytes of memory"), "{found}");
+}
+
+#[test]
+fn a_header_with_a_field_twice_or_of_another_type_is_broken() {
+    // The values of a dictionary: two, and then 2^31 - 1.
+    let twice = [
+        0x15, 0x04, 0x15, 0x20, 0x15, 0x04, 0x4c, 0x15, 0x04, 0x05, 0x02, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x15,
+        0x00, 0x00, 0x00, 0xff, 0xff,
+    ];
+    // The checksum, as a text of one byte.
+    let other_type = [
+        0x15, 0x04, 0x15, 0x20, 0x15, 0x04, 0x18, 0x01, 0x41, 0x3c, 0x15, 0x04, 0x15, 0x00, 0x00, 0x00, 0xff,
+        0xff,
+    ];
+    for page in [&twice[..], &other_type] {
+        let found = message(&with_pages(&numbers(), page));
+        assert!(found.contains("the header of a page is broken"), "{found}");
+    }
+}
+
+/// A file with the texts `a` and `ab`.
+fn texts(compression: Compression) -> Vec<u8> {
+    let text = |text: &str| Some(ByteArray::from(text));
+    write(
+        vec![field("x", Physical::BYTE_ARRAY, None)],
+        compressed(compression),
+        &[&|group| put::<ByteArrayType>(group, &[text("a"), text("ab")])],
+    )
+}
+
+/// A page of two texts, neither missing, in the encoding of this number.
+fn page_of_texts(encoding: u8, values: &[u8]) -> Vec<u8> {
+    let levels = [2, 0, 0, 0, 4, 1];
+    let size = 2 * u8::try_from(levels.len() + values.len()).unwrap();
+    let header = [
+        0x15,
+        0,
+        0x15,
+        size,
+        0x15,
+        size,
+        0x2c,
+        0x15,
+        4,
+        0x15,
+        2 * encoding,
+        0x15,
+        6,
+        0x15,
+        6,
+        0,
+        0,
+    ];
+    [&header[..], &levels, values].concat()
+}
+
+#[test]
+fn a_page_has_no_room_for_more_lengths_than_values() {
+    const LENGTHS: u8 = 6;
+    const PREFIXES: u8 = 7;
+    // Blocks of 128 numbers in four parts, so many numbers, the first, and then the difference of the second, in no bits.
+    let numbers = |count: &[u8], first: u8, difference: u8| {
+        [
+            &[0x80, 0x01, 4][..],
+            count,
+            &[2 * first, 2 * difference, 0, 0, 0, 0],
+        ]
+        .concat()
+    };
+    let most = [0xff, 0xff, 0xff, 0xff, 0x07];
+    let whole = texts(Compression::UNCOMPRESSED);
+    let file = |encoding: u8, parts: &[&[u8]]| with_pages(&whole, &page_of_texts(encoding, &parts.concat()));
+    let lengths = |count: &[u8]| file(LENGTHS, &[&numbers(count, 1, 1), b"aab"]);
+    let prefixes =
+        |count: &[u8], rest: &[u8]| file(PREFIXES, &[&numbers(count, 0, 1), &numbers(rest, 1, 0), b"ab"]);
+    for good in [lengths(&[2]), prefixes(&[2], &[2])] {
+        assert_eq!(read_rows_of(&good, &CsvFormat::default()), [["a"], ["ab"]]);
+    }
+    for damaged in [
+        lengths(&[3]),
+        lengths(&most),
+        prefixes(&most, &[2]),
+        prefixes(&[2], &most),
+    ] {
+        let found = message(&damaged);
+        assert!(
+            found.contains("a page has another number of texts than its header says"),
+            "{found}"
+        );
+    }
 }
 
 #[test]

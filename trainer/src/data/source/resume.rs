@@ -197,6 +197,60 @@ async fn a_part_of_the_rest_is_not_taken_for_all_of_it() {
     assert_eq!(*asked.lock().unwrap(), expected);
 }
 
+/// A server that breaks the first connection after the last byte, without having stated how many there are, and then states this many.
+async fn break_at_the_end(stated: usize) -> (String, Asked) {
+    let asked = Asked::default();
+    let seen = Arc::clone(&asked);
+    let answer = move |headers: HeaderMap| {
+        let range = headers
+            .get(header::RANGE)
+            .map_or("", |range| range.to_str().unwrap());
+        seen.lock().unwrap().push(range.to_owned());
+        let is_first = seen.lock().unwrap().len() == 1;
+        let response = Response::builder().header(header::ETAG, "\"1\"");
+        let response = if range.is_empty() {
+            let chunk = futures::stream::once(async { Ok(Bytes::from_static(b"a\n1\n")) });
+            let end = async move {
+                tokio::task::yield_now().await;
+                if is_first {
+                    Err(io::Error::other("broken"))
+                } else {
+                    Ok(Bytes::new())
+                }
+            };
+            let chunks = futures::StreamExt::chain(chunk, futures::stream::once(end));
+            response.body(Body::from_stream(chunks))
+        } else {
+            response
+                .status(416)
+                .header(header::CONTENT_RANGE, format!("bytes */{stated}"))
+                .body(Body::empty())
+        };
+        async move { response.unwrap() }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/x", get(answer));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (format!("http://{address}/x"), asked)
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_after_the_last_byte_leaves_a_whole_file() {
+    let (uri, asked) = break_at_the_end(4).await;
+    assert_eq!(download(&uri, None, &quick(None)).await.unwrap(), b"a\n1\n");
+    assert_eq!(*asked.lock().unwrap(), ["", "bytes=4-"]);
+}
+
+#[tokio::test]
+async fn a_part_that_a_server_does_not_have_of_another_file_is_asked_for_anew() {
+    for stated in [3, 5] {
+        let (uri, asked) = break_at_the_end(stated).await;
+        assert_eq!(download(&uri, None, &quick(None)).await.unwrap(), b"a\n1\n");
+        assert_eq!(*asked.lock().unwrap(), ["", "bytes=4-", ""]);
+    }
+}
+
 #[test]
 fn a_part_says_where_it_begins_and_of_how_much_it_is() {
     let part = |range: &'static str| {

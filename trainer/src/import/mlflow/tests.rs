@@ -20,6 +20,8 @@ use crate::data::reach::Reach;
 struct Server {
     place: &'static str,
     files: Vec<(&'static str, Vec<u8>)>,
+    /// The size that it states for a file of this many bytes.
+    stated: fn(usize) -> Value,
     /// What the requests were authorized with.
     seen: Arc<Mutex<Vec<Option<String>>>>,
 }
@@ -39,6 +41,7 @@ impl Server {
                 .iter()
                 .map(|(name, text)| (*name, text.as_bytes().to_vec()))
                 .collect(),
+            stated: |bytes| json!(bytes),
             seen: Arc::default(),
         }
     }
@@ -69,7 +72,7 @@ impl Server {
         let of_run =
             || async { Json(json!({"run": {"info": {"artifact_uri": "mlflow-artifacts:/0/r1/artifacts"}}})) };
         let list = |State(server): State<Self>| async move {
-            let entry = |(name, bytes): &(&str, Vec<u8>)| json!({"path": name, "is_dir": false, "file_size": bytes.len()});
+            let entry = |(name, bytes): &(&str, Vec<u8>)| json!({"path": name, "is_dir": false, "file_size": (server.stated)(bytes.len())});
             Json(json!({"files": server.files.iter().map(entry).collect::<Vec<Value>>()}))
         };
         let of_file = |State(server): State<Self>, Path(path): Path<String>| async move {
@@ -162,6 +165,35 @@ async fn a_bundle_has_its_digest_again() {
         .with("a.json", "{}")
         .with("MLmodel", files[0].1);
     assert_eq!(found.manifest().unwrap().2, original.manifest().unwrap().2);
+}
+
+#[tokio::test]
+async fn the_files_of_a_bundle_have_a_limit_together_whatever_sizes_the_server_states() {
+    let half = "0".repeat(600);
+    let files = [
+        ("MLmodel", "flavors:\n  modelward: {bundle_format: 1}\n"),
+        ("a.json", half.as_str()),
+        ("b.json", half.as_str()),
+    ];
+    let together = "has files of more than 1000 bytes together";
+    let sizes: [(fn(usize) -> Value, &str); 3] = [
+        (|_| json!(0), together),
+        (|_| Value::Null, together),
+        (|_| json!(u64::MAX), "has 3 files of 18446744073709551615 bytes"),
+    ];
+    for (stated, words) in sizes {
+        let mut server = Server::new(&files);
+        server.stated = stated;
+        let uri = server.start().await;
+        let small = Fetch {
+            max_bytes: 1000,
+            ..Fetch::anywhere()
+        };
+        let model = named(&uri, "my heart", "champion");
+        let error = fetch(&model, &small, |_| None).await.unwrap_err();
+        assert!(error.downcast_ref::<ImportError>().is_some(), "{error:?}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }
 
 #[tokio::test]
