@@ -169,6 +169,7 @@ async fn a_bundle_has_its_digest_again() {
 
 #[tokio::test]
 async fn the_files_of_a_bundle_have_a_limit_together_whatever_sizes_the_server_states() {
+    type StatedSize = fn(usize) -> Value;
     let half = "0".repeat(600);
     let files = [
         ("MLmodel", "flavors:\n  modelward: {bundle_format: 1}\n"),
@@ -176,7 +177,7 @@ async fn the_files_of_a_bundle_have_a_limit_together_whatever_sizes_the_server_s
         ("b.json", half.as_str()),
     ];
     let together = "has files of more than 1000 bytes together";
-    let sizes: [(fn(usize) -> Value, &str); 3] = [
+    let sizes: [(StatedSize, &str); 3] = [
         (|_| json!(0), together),
         (|_| Value::Null, together),
         (|_| json!(u64::MAX), "has 3 files of 18446744073709551615 bytes"),
