@@ -253,7 +253,7 @@ mod tests {
             (document(&two), "weight 0"),
             (document(&twice), "twice"),
             (document(&route("a/b", 1, "Live")), "not the name"),
-            (document(&route("a", 101, "Live")), "over 100"),
+            (document(&route("a", 101, "Live")), "above 100"),
             (
                 document(&route("a", 1, "Live")).replace("0.5", "1.5"),
                 "not between 0 and 1",

@@ -346,7 +346,7 @@ mod tests {
             ),
             (|batch| batch.routes[0].version = "a\nb".into(), "name"),
             (|batch| batch.envelopes[0].format = 9, "format 9"),
-            (|batch| batch.envelopes[0].key.window_start += 1, "no multiple"),
+            (|batch| batch.envelopes[0].key.window_start += 1, "not a multiple"),
             (
                 |batch| batch.envelopes[0].key.window_start += 360,
                 "360 seconds ahead",

@@ -372,7 +372,7 @@ mod tests {
         assert!(
             read(&[b"[$T#", &length(1 << 60)[..]].concat())
                 .unwrap_err()
-                .contains("arrays of 'T'")
+                .contains("array of 'T'")
         );
     }
 
