@@ -38,7 +38,7 @@ pub struct SearchTrial {
     pub parameters: BTreeMap<String, String>,
     /// For each hyper-parameter that is varied, the bits of its position on its scale. Empty for the first trial of a family.
     pub places: Vec<u64>,
-    /// Number of boosting rounds of the model that is fitted on all rows, if the family stops early.
+    /// Number of boosting rounds of the model that is fitted on all rows, if the rounds are chosen on the folds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<u32>,
     /// Folds that were evaluated.
