@@ -1,4 +1,4 @@
-//! Attacks while the gate stands.
+//! Attacks while the admission policies are in effect.
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
@@ -22,14 +22,14 @@ use crate::{
 
 const DECIDES: By = By::Policy(DECISIONS);
 
-/// An approval of an action that is gone says nothing about one of the same name.
+/// An approval of a deleted action does not count for a new action with the same name.
 pub async fn recreated(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let before = case.cluster.effects().await?;
     let spec = json!({"model": "heart", "type": "RetrainModel", "message": "again"});
     case.proposes(&case.dave.clone(), "again", spec.clone()).await?;
     let first = story::planned(&case.cluster, "again").await?;
-    // The object goes before anything is carried out.
+    // The object is deleted before anything is carried out.
     case.cluster.kill_operator().await;
     let outcome = case.decides(&case.alice, "again", APPROVE).await;
     let approved = case
@@ -82,7 +82,7 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
     case.without_effect("replay on a recreated object", &before).await
 }
 
-/// Approvals are of a plan, and a plan is of what serves: when that changes, and also when it changes back, they are void.
+/// Approvals apply to a plan, and a plan to what serves. If that changes, even if it changes back, they are void.
 pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     case.cluster.policy.medium_approvals = 2;
     case.serves().await?;
@@ -122,7 +122,7 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
         &(planned(&changed) == first && !story_is_over(&changed)),
         &false,
     );
-    // Whatever carol says now is of another plan than alice's.
+    // What carol decides now applies to a different plan than alice's.
     let outcome = case.decides(&case.carol, &name, APPROVE).await;
     println!("noted    carol approves the new plan: {}", outcome.is_ok());
     case.without_effect("approve, then the serving version changes", &before)
@@ -162,7 +162,7 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     Ok(())
 }
 
-/// A tenant names a bundle that served before: that is a rollback, whatever it is called.
+/// A tenant names a bundle that served before. This is a rollback, whatever its name.
 pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let alice = case.alice.clone();
@@ -220,7 +220,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
         .await
 }
 
-/// A rejection wins, whichever came first.
+/// A rejection wins, whether it came first or not.
 pub async fn at_once(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let name = case.drifts().await?.name_any();
@@ -237,7 +237,7 @@ pub async fn at_once(case: &mut Case) -> Result<()> {
         "set either modelward.io/approve or modelward.io/reject",
         outcome,
     );
-    // Both are there before the operator looks.
+    // Both exist before the operator reconciles.
     case.cluster.kill_operator().await;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally.allowed("alice approves", outcome);
@@ -253,14 +253,14 @@ pub async fn at_once(case: &mut Case) -> Result<()> {
         .await
 }
 
-/// An approval that comes when the plan has expired is none.
+/// An approval after the plan has expired does not count.
 pub async fn too_late(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let name = case.drifts().await?.name_any();
     let before = case.cluster.effects().await?;
     case.cluster.kill_operator().await;
     case.cluster.advance(PLAN + 1).await?;
-    // The API server does not go by the plan's clock: it is the operator that must not act.
+    // The API server does not check the plan's expiry, so the operator must not act.
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     println!("noted    alice approves after expiry: {}", outcome.is_ok());
     case.cluster.start_operator()?;
@@ -277,7 +277,7 @@ pub async fn too_late(case: &mut Case) -> Result<()> {
         .await
 }
 
-/// A tenant writes whatever a tenant may write, and tries what not.
+/// A tenant writes what a tenant may write, and tries what a tenant may not.
 pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let retrain = case.drifts().await?;
@@ -394,7 +394,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
     case.carried_out("and the retrained version serves", &made).await
 }
 
-/// What is rolled out is changed behind the operator's back: it is put back, and nothing else is.
+/// Rolled-out objects are changed without the operator. It restores them and changes nothing else.
 pub async fn children(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let old = template(case).await?;
@@ -436,7 +436,7 @@ pub async fn children(case: &mut Case) -> Result<()> {
     case.tally
         .is("the routes are what they were", &again.data, &content);
     case.without_effect("routes ConfigMap deleted", &before).await?;
-    // In its place one that says something else.
+    // A ConfigMap with other content takes its place.
     maps.delete(&routes, &DeleteParams::default()).await?;
     let forged = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": routes}, "data": {"routes.json": "{}"},
@@ -447,7 +447,7 @@ pub async fn children(case: &mut Case) -> Result<()> {
     case.cluster.settles().await?;
     let found = case.cluster.all::<ConfigMap>().get(&routes).await?;
     if outcome.is_ok() {
-        // An object of that name that is not ours stays, and the model says so: Pods that answer keep what they have.
+        // A foreign object with that name stays, and the model reports it. Pods that serve keep their routes.
         let stalled = case.cluster.all::<Model>().get("heart").await?;
         let conditions = stalled.status.map(|status| status.conditions).unwrap_or_default();
         let says = found.data == content
@@ -463,7 +463,7 @@ async fn template(case: &Case) -> Result<serde_json::Value> {
     Ok(serde_json::to_value(deployment.spec.context("a spec")?.template)?)
 }
 
-/// Whether an action has ended: it takes no more decisions.
+/// Whether an action has ended and accepts no more decisions.
 fn story_is_over(action: &RemediationAction) -> bool {
     let conditions = action
         .status

@@ -1,4 +1,4 @@
-//! Attacks by a person with the built-in role `edit`, on the running operator.
+//! Attacks on the running operator by a user with the built-in role `edit`.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{support::Case, tally::By};
 
-/// Gives eve `edit` in the namespace.
+/// Grants eve the role `edit` in the namespace.
 pub async fn edits(case: &Case) -> Result<Client> {
     case.cluster.world.api.aggregate_roles().await?;
     case.cluster
@@ -68,7 +68,7 @@ fn of_a_bundle(case: &Case, name: &str) -> Value {
     content
 }
 
-/// Every child is changed at once, and in such a way that its label and its owner lead to another object.
+/// Changes every child at once, so that its label and its owner lead to another object.
 pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
@@ -141,7 +141,7 @@ pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
             raw::put(&eve, path, &forged).await
         };
         let mut outcome = change().await;
-        // Kubernetes' controllers write on it too.
+        // Kubernetes controllers also write to it.
         while matches!(&outcome, Err(kube::Error::Api(status)) if status.code == 409) {
             outcome = change().await;
         }
@@ -150,7 +150,7 @@ pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
             outcome,
         );
     }
-    // No object of ours is touched meanwhile: the changes alone wake the operator.
+    // No object of Modelward's kinds is touched meanwhile, so only the changes trigger the operator.
     for (kind, path, was, reported, _) in &changed {
         let back = wait::until(&format!("the {kind} as it was"), SOON, async || {
             let live = raw::get(&case.cluster.world.admin, path).await?;
@@ -173,7 +173,7 @@ pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
     case.without_effect("every child changed at once", &before).await
 }
 
-/// How long the operator has for a change of a child.
+/// Time limit for the operator to restore a child.
 const SOON: Duration = Duration::from_secs(10);
 
 /// A merge patch.
@@ -200,7 +200,7 @@ fn is_counted(path: &[String]) -> bool {
     )
 }
 
-/// The name of the version that an approved retraining will make is known beforehand.
+/// The name of the version that an approved retraining will create is known in advance.
 pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
@@ -244,7 +244,7 @@ pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
     )
     .await?;
 
-    // Nothing is lost: without the version in the way the retraining goes on.
+    // Nothing is lost: without the other version, the retraining continues.
     let outcome = case
         .cluster
         .of::<ModelVersion>(&eve)
@@ -255,7 +255,7 @@ pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
     case.carried_out("and the retrained version serves", &name).await
 }
 
-/// Reports under the names of the windows to come keep none of them from being judged.
+/// Reports with the names of future windows do not prevent verdicts on these windows.
 pub async fn a_window_taken(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
@@ -293,9 +293,9 @@ pub async fn a_window_taken(case: &mut Case) -> Result<()> {
     Ok(())
 }
 
-/// What serves is deleted, as far as `edit` goes, so that the next version is the first.
+/// Deletes what serves, as far as `edit` permits, so that the next version would count as the first.
 pub async fn no_record(case: &mut Case) -> Result<()> {
-    // Its routes end with the version that she deletes, without an action.
+    // Its routes end with the version that eve deletes, without an action.
     case.causes = &["routes of heart were changed"];
     let eve = edits(case).await?;
     case.serves().await?;
@@ -362,11 +362,11 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
     Ok(())
 }
 
-/// Who changed how a version is retrained has a part in the retraining, and does not approve it.
+/// A user who changed how a version is retrained contributed to the retraining and must not approve it.
 pub async fn an_edited_retraining(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
-    // eve may approve too: a person may have both roles.
+    // eve may also approve, because a user may have both roles.
     case.cluster
         .create::<RoleBinding>(json!({
             "metadata": {"name": "eve-approves"},
@@ -404,7 +404,7 @@ pub async fn an_edited_retraining(case: &mut Case) -> Result<()> {
     Ok(())
 }
 
-/// Room for decisions is not taken by others, and a mistyped decision is no silence.
+/// Other annotations cannot use up the room for decisions, and a mistyped decision is rejected.
 pub async fn no_room(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;

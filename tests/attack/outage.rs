@@ -1,4 +1,5 @@
-//! Attacks while the gate is away or weakened: what is written then must not count, neither before it is back nor after.
+//! Attacks while the admission policies are absent or weakened. What is written then must never count, even after they are
+//! restored.
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::{
     tally::By,
 };
 
-/// What is done to the gate.
+/// How the admission policies are removed or weakened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
     PolicyDeleted,
@@ -55,7 +56,7 @@ impl Outage {
     }
 }
 
-/// A forged approval is let in while the gate is away. It has no effect then, and none when the gate is back.
+/// A forged approval is accepted while the policies are absent. It has no effect then, and none after they are restored.
 pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
     case.ungated = true;
     case.serves().await?;
@@ -115,7 +116,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
         &false,
     );
     if outage == Outage::PolicyDeleted {
-        // And honest people go on.
+        // Legitimate decisions still work.
         let outcome = case.decides(&case.carol, &name, APPROVE).await;
         case.tally
             .allowed("carol approves when the gate is back", outcome);
@@ -146,14 +147,14 @@ async fn take_away(case: &Case, outage: Outage) -> Result<()> {
             bindings.patch(DECISIONS, &params, &Patch::Merge(narrow)).await?;
         }
     }
-    // What is asked next is answered by what the API server has seen of it.
+    // The API server evaluates the next request with the state of the policies that it has received.
     tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(())
 }
 
 // === the policies that stamp ===
 
-/// What is done to a policy that stamps.
+/// How a policy that stamps is removed or weakened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tampering {
     Deleted,
@@ -162,8 +163,8 @@ enum Tampering {
     Stamps(&'static str),
 }
 
-/// Approvals that were given before a policy that stamps is taken away or weakened are void before anything is claimed; and
-/// without the stamp no request passes as another user's.
+/// If a policy that stamps is removed or weakened, earlier approvals become void before anything is claimed. Without the stamp, no
+/// request passes as another user's.
 pub async fn without_stamps(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let retrain = case.drifts().await?;
@@ -188,7 +189,7 @@ pub async fn without_stamps(case: &mut Case) -> Result<()> {
         case.cluster.start_operator()?;
         case.without_effect(&format!("{what}: an approval from before"), &before)
             .await?;
-        // On a busy machine the operator has not looked at it yet.
+        // On a busy machine, the operator may not have reconciled yet.
         let after = until("the plan to be another one", PATIENCE, async || {
             let after = case.action(&name).await?;
             Ok((planned(&after) != plan).then_some(after))
@@ -219,7 +220,7 @@ pub async fn without_stamps(case: &mut Case) -> Result<()> {
         .await
 }
 
-/// Requests that pass as another user's where the stamp does not say who asks.
+/// Requests that would pass as another user's because the stamp does not name the caller.
 async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> Result<()> {
     let bob = case.bob.clone();
     let dry = PostParams {
@@ -234,7 +235,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
         let version: ModelVersion = object(content).unwrap();
         case.cluster.of::<ModelVersion>(&bob).create(&dry, &version).await
     };
-    // What is asked is judged by the policies as the API server has seen them: it may take a moment.
+    // The API server needs a moment until it evaluates requests with the changed policies.
     match stamp {
         STAMP_MAKERS => {
             until("the stamp to be away", PATIENCE, async || {
