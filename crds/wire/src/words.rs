@@ -56,7 +56,7 @@ impl core::error::Error for UnknownWord {}
 /// modelward_wire::words! {
 ///     /// How a step ended.
 ///     pub enum Outcome { Succeeded, Rejected, Expired }
-///     /// Outcomes that a person caused.
+///     /// Outcomes that a user caused.
 ///     pub enum Caused: Outcome { Rejected }
 /// }
 /// assert_eq!(Outcome::Succeeded.as_str(), "Succeeded");
@@ -203,7 +203,7 @@ mod tests {
             Amber = "flashing amber",
             Green,
         }
-        /// Those at which a car stands.
+        /// Signals at which a car stops.
         enum Standing: Signal { Red, Amber = "amber" }
     }
 

@@ -31,7 +31,7 @@ pub enum Error {
         message: String,
     },
     /// The response cannot be read.
-    #[error("the answer of MLflow at {uri} to {request} cannot be read: {why}")]
+    #[error("the response of MLflow at {uri} to {request} cannot be read: {why}")]
     Answer {
         /// The server.
         uri: String,

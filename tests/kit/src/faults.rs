@@ -1,9 +1,9 @@
 //! Cuts the connection of one client to the API server at a chosen write.
 //!
 //! ```text
-//! write 1 ─► write 2 ─► write 3 ✂ before it is sent: the server never hears of it
-//!                               ✂ after it was sent: the server carries it out, and the answer is lost
-//!                               ✂ after the answer: the caller has it, and gets no further
+//! write 1 ─► write 2 ─► write 3 ✂ before it is sent: the server never receives it
+//!                               ✂ after it was sent: the server executes it, and the response is lost
+//!                               ✂ after the response: the caller has it, but its next request fails
 //! ```
 //!
 //! After the cut, every request of that life fails, as if the process had ended. The test then ends the client and starts the next

@@ -66,7 +66,7 @@ pub enum Token {
 pub struct Hints {
     /// Other fields that must change with a field, as one or more sets: an external name needs the type ExternalName.
     pub companions: fn(&str) -> Vec<Vec<Operation>>,
-    /// Keys to add to a map. Each is an edit of its own.
+    /// Keys to add to a map. Each is a separate edit.
     pub keys: fn(&str) -> Vec<String>,
     /// Values to try before the usual ones.
     pub values: fn(&str) -> Vec<Value>,

@@ -124,7 +124,10 @@ async fn who_asks_gets_the_same_servers_which_end_with_the_command_whose_code_is
     assert!(answers(port) && answers(api) && directory.exists());
     running.input.write_all(b"\n").unwrap();
     assert_eq!(running.code(), Some(7));
-    assert!(!answers(port) && !answers(api), "the servers are still running after the command");
+    assert!(
+        !answers(port) && !answers(api),
+        "the servers are still running after the command"
+    );
     assert!(!directory.exists() && !running.socket.exists());
 }
 

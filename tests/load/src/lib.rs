@@ -2,7 +2,7 @@
 //! counted.
 //!
 //! ```text
-//! schedule ──(due)──► one task a request ──► pool or a new connection ──► answer checked ──► figures
+//! schedule ──(due)──► one task per request ──► pool or a new connection ──► response checked ──► figures
 //! ```
 //!
 //! Latency is measured from the due time of a request, so that a stalled client or server cannot hide the requests that waited.
@@ -249,7 +249,7 @@ fn synthetic(key: Option<&Path>) -> anyhow::Result<HeaderMap> {
         let key =
             std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
         let key = HeaderValue::from_str(key.trim())
-            .with_context(|| format!("{} does not contain a key, which is one line of text", file.display()))?;
+            .with_context(|| format!("{} contains no key, which is one line of text", file.display()))?;
         headers.insert(
             HeaderName::from_static(TRAFFIC_HEADER),
             HeaderValue::from_static(SYNTHETIC_TRAFFIC),

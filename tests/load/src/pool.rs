@@ -73,10 +73,10 @@ pub enum Failure {
     #[error("status {0}: {1}")]
     Status(u16, String),
     /// Status 200 with an invalid response of `/predict`.
-    #[error("the answer is wrong: {0}")]
+    #[error("the response is invalid: {0}")]
     Answer(String),
     /// No complete response in time.
-    #[error("no answer within {0:?}")]
+    #[error("no response within {0:?}")]
     Timeout(Duration),
 }
 

@@ -50,11 +50,7 @@ pub fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
         );
     }
     let rows = path("MODELWARD_TRAIN_FILE")?;
-    ensure!(
-        fs::write(&rows, "").is_err(),
-        "{} is writable",
-        rows.display()
-    );
+    ensure!(fs::write(&rows, "").is_err(), "{} is writable", rows.display());
     let table = fs::read_to_string(&rows).with_context(|| rows.display().to_string())?;
     let contract: Value = serde_json::from_slice(&fs::read(path("MODELWARD_CONTRACT")?)?)?;
     let counted = table.lines().count() - 1;
