@@ -34,7 +34,7 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
     let outcome = case.decides(&case.alice, "again", APPROVE).await;
     let approved = case
         .tally
-        .allowed("alice approves an action that is deleted then", outcome);
+        .allowed("alice approves an action that is then deleted", outcome);
     let line = format!("{DECISION_PREFIX}1");
     let approval = approved
         .and_then(|action| action.annotations().get(&line).cloned())
@@ -46,7 +46,7 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
     let born = json!({"metadata": {"name": "again", "annotations": {line.as_str(): approval}}, "spec": spec});
     let outcome = case.creates(&case.dave, born).await;
     case.tally.refused(
-        "replay on a recreated object, at birth",
+        "replay on a recreated object, at its creation",
         DECIDES,
         "an action cannot be created with a decision on it",
         outcome,
@@ -60,7 +60,7 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
     );
     let outcome = case.annotates(&case.alice, "again", &line, &approval).await;
     case.tally.refused(
-        "replay on a recreated object, by who had approved",
+        "replay on a recreated object, by the user who had approved",
         DECIDES,
         "then run: kubectl annotate",
         outcome,
@@ -89,11 +89,12 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     let retrain = case.drifts().await?;
     let (name, first) = (retrain.name_any(), planned(&retrain));
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
-    case.tally.allowed("alice approves what takes two", outcome);
+    case.tally
+        .allowed("alice approves an action that requires two approvals", outcome);
     let before = case.cluster.effects().await?;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally.refused(
-        "one person twice",
+        "one user twice",
         DECIDES,
         "you already made this decision on this plan",
         outcome,
@@ -102,23 +103,23 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     let again = format!("approve {first} alice # once more");
     let outcome = case.annotates(&case.alice, &name, &line, &again).await;
     case.tally.refused(
-        "one person twice, in full",
+        "one user twice, in full form",
         DECIDES,
         "you already made this decision on this plan",
         outcome,
     );
-    case.without_effect("one person's approval of what takes two", &before)
+    case.without_effect("one user's approval of an action that requires two", &before)
         .await?;
 
     let (alice, carol) = (case.alice.clone(), case.carol.clone());
     case.promoted("heart-3", &[&alice, &carol]).await?;
-    case.carried_out("two people promote another version meanwhile", "heart-3")
+    case.carried_out("two users promote another version meanwhile", "heart-3")
         .await?;
     case.cluster.settles().await?;
     let before = case.cluster.effects().await?;
     let changed = case.action(&name).await?;
     case.tally.is(
-        "when what serves has changed, the plan is another one or void",
+        "if what serves has changed, the plan is replaced or void",
         &(planned(&changed) == first && !story_is_over(&changed)),
         &false,
     );
@@ -134,14 +135,14 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     for who in [&alice, &carol] {
         case.decides(who, "back", APPROVE).await?;
     }
-    case.carried_out("two people return to the former version", "heart-1")
+    case.carried_out("two users return to the former version", "heart-1")
         .await?;
     case.verified("back").await?;
     case.cluster.settles().await?;
     let before = case.cluster.effects().await?;
     let back = case.action(&name).await?;
     case.tally.is(
-        "the routes are what alice approved from, and the plan is not",
+        "the routes are the same as when alice approved, but the plan is not",
         &(planned(&back) == first && !story_is_over(&back)),
         &false,
     );
@@ -177,7 +178,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
     let name = rollback.name_any();
     let plan = rollback.status.as_ref().and_then(|status| status.plan.as_ref());
     case.tally.is(
-        "an old bundle takes two approvals",
+        "an old bundle requires two approvals",
         &plan.map(|plan| plan.approvals_required),
         &Some(2),
     );
@@ -185,7 +186,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
         .await?;
     let outcome = case.decides(&case.bob, &name, APPROVE).await;
     case.tally.refused(
-        "who made it approves it",
+        "its creator approves it",
         DECIDES,
         "user bob may not decide on RollbackModel",
         outcome,
@@ -196,7 +197,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
         .await?;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally.refused(
-        "an old bundle approved by one person twice",
+        "an old bundle approved by one user twice",
         DECIDES,
         "you already made this decision on this plan",
         outcome,
@@ -212,11 +213,11 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
         "",
         outcome,
     );
-    case.without_effect("an old bundle approved by one person twice", &before)
+    case.without_effect("an old bundle approved by one user twice", &before)
         .await?;
     let outcome = case.decides(&case.carol, &name, APPROVE).await;
     case.tally.allowed("carol approves it too", outcome);
-    case.carried_out("two people let the old bundle serve", "heart-4")
+    case.carried_out("two users approve the old bundle", "heart-4")
         .await
 }
 
@@ -357,8 +358,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
         .of::<Model>(&case.bob)
         .patch("heart", &PatchParams::default(), &Patch::Merge(invented))
         .await;
-    case.tally
-        .refused("a Model that is not what it must be", By::Schema, "", outcome);
+    case.tally.refused("an invalid Model", By::Schema, "", outcome);
     let forged = format!("approve {digest} alice");
     let outcome = case
         .annotates(&case.bob, &name, &format!("{DECISION_PREFIX}1"), &forged)
@@ -382,7 +382,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
         .await?;
 
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
-    case.tally.allowed("alice approves in spite of all that", outcome);
+    case.tally.allowed("alice approves despite the attempts", outcome);
     let promotion = story::proposal(&case.cluster, ActionType::PromoteModel).await?;
     let made = case
         .action(&promotion)
@@ -434,7 +434,7 @@ pub async fn children(case: &mut Case) -> Result<()> {
         .wait(&routes, "there again", |_: &ConfigMap| true)
         .await?;
     case.tally
-        .is("the routes are what they were", &again.data, &content);
+        .is("the routes have not changed", &again.data, &content);
     case.without_effect("routes ConfigMap deleted", &before).await?;
     // A ConfigMap with other content takes its place.
     maps.delete(&routes, &DeleteParams::default()).await?;
@@ -453,7 +453,7 @@ pub async fn children(case: &mut Case) -> Result<()> {
         let says = found.data == content
             || story::says(&conditions, ConditionType::Ready, "False", Some("NameTaken"));
         case.tally
-            .is("a foreign object in its place is seen", &says, &true);
+            .is("a foreign object in its place is reported", &says, &true);
     }
     case.without_effect("routes ConfigMap forged", &before).await
 }

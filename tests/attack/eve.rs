@@ -161,7 +161,7 @@ pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
         .await;
         let found = back.as_ref().map_or_else(
             |error| format!("{error:#}"),
-            |()| "it is put back and reported".to_owned(),
+            |()| "it is restored and reported".to_owned(),
         );
         case.executed += usize::from(back.is_err());
         case.tally.holds(
@@ -222,12 +222,8 @@ pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
     let mut forged = of_a_bundle(case, "heart-9");
     forged["spec"]["provenance"] = provenance.clone();
     let outcome = create(case, &eve, forged).await;
-    case.tally.refused(
-        "the same under a name of eve's own",
-        By::Policy(ORIGINS),
-        "",
-        outcome,
-    );
+    case.tally
+        .refused("the same under another name", By::Policy(ORIGINS), "", outcome);
 
     let outcome = create(case, &eve, of_a_bundle(case, &name)).await;
     case.tally
@@ -271,14 +267,14 @@ pub async fn a_window_taken(case: &mut Case) -> Result<()> {
         let owned: DriftReport =
             object(json!({"metadata": {"name": name, "ownerReferences": owner}, "spec": spec}))?;
         case.tally.refused(
-            "a report on a window to come that is owned as the operator's are",
+            "a report on a future window with owners like the operator's",
             By::Policy(ORIGINS),
             "",
             reports.create(&PostParams::default(), &owned).await,
         );
         let report: DriftReport = object(json!({"metadata": {"name": name}, "spec": spec}))?;
         case.tally.allowed(
-            "a report of eve's on a window to come",
+            "a report by eve on a future window",
             reports.create(&PostParams::default(), &report).await,
         );
     }
@@ -305,7 +301,7 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
         .delete("heart-1", &DeleteParams::default())
         .await;
     case.tally.refused(
-        "a version that answers requests is deleted without a word",
+        "a version that answers requests is deleted without a confirmation",
         By::Policy(VERSIONS),
         "",
         outcome,
@@ -319,7 +315,7 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
         .context("a uid")?;
     let confirmed = json!({"metadata": {"annotations": {CONFIRM_DELETE: uid}}});
     let outcome = patch(case, &eve, "heart-1", confirmed).await;
-    case.tally.allowed("eve confirms that it goes", outcome);
+    case.tally.allowed("eve confirms the deletion", outcome);
     let outcome = case
         .cluster
         .of::<ModelVersion>(&eve)
@@ -346,7 +342,7 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
     let waits = story::planned(&case.cluster, &asked).await?;
     let plan = waits.status.and_then(|status| status.plan).context("a plan")?;
     case.tally.is(
-        "what serves after something served takes an approval",
+        "a version after one that served requires an approval",
         &(plan.approvals_required > 0),
         &true,
     );
@@ -396,11 +392,11 @@ pub async fn an_edited_retraining(case: &mut Case) -> Result<()> {
         "",
         outcome,
     );
-    case.without_effect("an approval by who changed the retraining", &before)
+    case.without_effect("an approval by the user who changed the retraining", &before)
         .await?;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally
-        .allowed("alice, who had no part in it, approves", outcome);
+        .allowed("alice, who did not change it, approves", outcome);
     Ok(())
 }
 
@@ -413,14 +409,14 @@ pub async fn no_room(case: &mut Case) -> Result<()> {
     let (bob, many) = (case.bob.clone(), "x".repeat(40_000));
     let outcome = case.annotates(&bob, &name, "example.com/notes", &many).await;
     case.tally.refused(
-        "annotations fill an action",
+        "annotations that fill an action",
         By::Policy(RECORDS),
         "32768",
         outcome,
     );
     let outcome = case.annotates(&bob, &name, "modelward.io/approved", "true").await;
     case.tally.refused(
-        "an approval under a key that nothing reads",
+        "an approval under an unknown key",
         By::Policy(RECORDS),
         "modelward.io/approve",
         outcome,

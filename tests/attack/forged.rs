@@ -127,7 +127,7 @@ pub async fn lookalikes(case: &mut Case) -> Result<()> {
         })
         .await?;
     let outcome = make_job(case, &eve, &copied(&ours, &ours.name_any())).await;
-    case.tally.allowed("eve makes one of its name", outcome);
+    case.tally.allowed("eve creates one with its name", outcome);
     succeeds(case, &ours.name_any()).await?;
     case.cluster.start_operator()?;
     case.cluster.settles().await?;
@@ -165,7 +165,7 @@ pub async fn lookalikes(case: &mut Case) -> Result<()> {
         .await;
     let trained = trained.map(drop).map_err(|error| format!("{error:#}"));
     case.tally.is(
-        "the training goes on in spite of that",
+        "the training continues regardless",
         &trained,
         &Ok::<(), String>(()),
     );
@@ -309,7 +309,7 @@ pub async fn under_policies(case: &mut Case) -> Result<()> {
         .refused("a termination message written by eve", By::Roles, "", outcome);
 
     case.cluster.settles().await?;
-    no_snapshot(case, "what eve made under the policies").await?;
+    no_snapshot(case, "what eve created under the policies").await?;
     case.without_effect("forged trainings under the policies", &before)
         .await
 }
@@ -328,7 +328,7 @@ pub async fn keys_under_policies(case: &mut Case) -> Result<()> {
     )
     .await;
     case.tally.refused(
-        "a Secret of a name that the operator may draw",
+        "a Secret with a name that the operator may generate",
         By::Policy(IMITATIONS),
         "",
         outcome,
@@ -369,7 +369,7 @@ pub async fn keys(case: &mut Case) -> Result<()> {
     let (name, uid) = key_secret(case).await?;
     let secret = case.cluster.all::<Secret>().get(&name).await?;
     case.tally.holds(
-        "a Secret that was made beforehand",
+        "a Secret that was created beforehand",
         secret.uid() == Some(uid.clone()) && !secret.data.as_ref().is_some_and(is_known),
         "the model's keys are in a Secret of another name, which the operator made",
     );
@@ -386,7 +386,7 @@ pub async fn keys(case: &mut Case) -> Result<()> {
         .filter_map(|volume| volume["secret"]["secretName"].as_str())
         .collect::<Vec<_>>();
     case.tally.is(
-        "the Pods of the model mount that one alone",
+        "the Pods of the model mount only that one",
         &mounted,
         &vec![name.as_str()],
     );
@@ -505,7 +505,7 @@ async fn no_snapshot(case: &mut Case, attack: &str) -> Result<()> {
     let version = case.cluster.all::<ModelVersion>().get(VERSION).await?;
     let taken = version.status.is_some_and(|status| status.snapshot.is_some());
     case.executed += usize::from(taken);
-    case.tally.holds(attack, !taken, "nothing is taken from it");
+    case.tally.holds(attack, !taken, "no result is accepted from it");
     Ok(())
 }
 

@@ -67,7 +67,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
 
     let line = format!("{DECISION_PREFIX}1");
     let forged = format!("approve {} alice", planned(&retrain));
-    until("the gate to be away", PATIENCE, async || {
+    until("the policies to be absent", PATIENCE, async || {
         Ok(case.annotates(&case.bob, &name, &line, &forged).await.ok())
     })
     .await?;
@@ -108,10 +108,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
         .iter()
         .any(|decision| decision.user == "alice" && decision.void_because.is_none());
     case.tally.is(
-        &format!(
-            "{}: what was forged meanwhile counts for nothing",
-            outage.as_str()
-        ),
+        &format!("{}: forged approvals do not count", outage.as_str()),
         &counts,
         &false,
     );
@@ -190,13 +187,13 @@ pub async fn without_stamps(case: &mut Case) -> Result<()> {
         case.without_effect(&format!("{what}: an approval from before"), &before)
             .await?;
         // On a busy machine, the operator may not have reconciled yet.
-        let after = until("the plan to be another one", PATIENCE, async || {
+        let after = until("another plan", PATIENCE, async || {
             let after = case.action(&name).await?;
             Ok((planned(&after) != plan).then_some(after))
         })
         .await?;
         case.tally.is(
-            &format!("{what}: the plan is another one"),
+            &format!("{what}: the plan was replaced"),
             &(planned(&after) == plan),
             &false,
         );
@@ -244,7 +241,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
             .await?;
             let (without, as_alice) = (make(None).await, make(Some("alice")).await);
             case.tally.refused(
-                &format!("{what}: a version that does not say who made it, or another"),
+                &format!("{what}: a version that names no creator or a wrong one"),
                 By::Policy(VERSIONS),
                 "",
                 without,
@@ -275,7 +272,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
             .await?;
             let outcome = change().await;
             case.tally.refused(
-                &format!("{what}: a change that does not say whose it is"),
+                &format!("{what}: a change that does not name its user"),
                 By::Policy(VERSIONS),
                 "",
                 outcome,
