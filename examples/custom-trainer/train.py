@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Trains a LightGBM model for Modelward: reads what the contract says, writes one file of a model.
+"""Trains a LightGBM model for Modelward: reads the files of the contract and writes one model file.
 
-Arguments are hyper-parameters of LightGBM: --rounds=60 --num_leaves=15. Objective, seed, threads and what makes a training deterministic are not
-theirs to set. See docs/custom-trainer.md.
+The arguments are hyper-parameters of LightGBM: --rounds=60 --num_leaves=15. They cannot set the objective, the seed, the number of threads or
+the options that make training deterministic. See docs/custom-trainer.md.
 """
 
 import csv
@@ -19,7 +19,7 @@ TERMINATION_LOG = Path("/dev/termination-log")
 
 
 def read_settings(arguments):
-    """The hyper-parameters by name."""
+    """Returns the hyper-parameters by name."""
     for argument in arguments:
         if not re.fullmatch("--[a-z0-9_]+=.*", argument, re.DOTALL):
             raise ValueError(f"{argument} is not a hyper-parameter; write --NAME=VALUE")
@@ -27,7 +27,7 @@ def read_settings(arguments):
 
 
 def read_table(path, contract):
-    """The features as float32, categories as their places in the contract and missing values as NaN, and the classes."""
+    """Returns the features as float32, with categories as their indices in the contract and missing values as NaN, and the classes."""
     codes = [{word: code for code, word in enumerate(feature["categories"])} if "categories" in feature else None for feature in contract["features"]]
     rows, classes = [], []
     with open(path, newline="", encoding="utf-8") as file:
@@ -51,7 +51,7 @@ def main():
     fixed = {"objective": "binary", "verbosity": -1, "deterministic": True, "force_row_wise": True, "num_threads": threads, "seed": contract["seed"]}
     booster = lightgbm.train(settings | fixed, data, num_boost_round=rounds)
     booster.save_model(out / "model.txt")
-    # Optional: Modelward compares them with its own.
+    # Optional: Modelward compares these scores with the ones that it computes.
     scores = booster.predict(rows)
     (out / "scores.csv").write_text("expected\n" + "".join(f"{score!r}\n" for score in scores.tolist()), encoding="utf-8")
 
@@ -59,7 +59,7 @@ def main():
 try:
     main()
 except Exception as error:
-    # The last line of a failure is shown in the condition of the version. Kubernetes mounts this file; without a cluster there is none.
+    # The condition of the version shows this message. Kubernetes mounts the file; without a cluster it does not exist.
     if TERMINATION_LOG.exists():
         TERMINATION_LOG.write_text(json.dumps({"message": f"{type(error).__name__}: {error}"}))
     raise

@@ -1,4 +1,4 @@
-//! The command line. Every argument has an environment variable: that is how the chart sets it.
+//! The command line. Every argument has an environment variable, which the chart sets.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -11,7 +11,7 @@ use modelward_service::LogFormat;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Keeps tabular models healthy on Kubernetes.
+/// Trains, serves and monitors tabular models on Kubernetes.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Args {
@@ -88,13 +88,13 @@ pub struct RunArgs {
     /// Trainings that take longer are terminated.
     #[arg(long, env = "MODELWARD_TRAINING_DEADLINE_SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(i64).range(1..))]
     pub training_deadline_seconds: i64,
-    /// Ranges of addresses that trainers may read datasets from although they are refused by default; separated by commas.
+    /// Ranges of addresses that trainers may read datasets from although they are blocked by default; separated by commas.
     #[arg(long, env = "MODELWARD_ALLOW_SOURCES", default_value = "")]
     pub allow_sources: Networks,
     /// Ranges of addresses that trainers may not read datasets from, such as those of the cluster's Services and Pods.
     #[arg(long, env = "MODELWARD_DENY_SOURCES", default_value = "")]
     pub deny_sources: Networks,
-    /// MiB that a dataset has at most, and all datasets of a training together.
+    /// Maximum size in MiB of a dataset, and of all datasets of a training together.
     #[arg(long, env = "MODELWARD_MAX_DATASET_MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=i64::from(LARGEST_DATASET_MIB)))]
     pub max_dataset_mib: u32,
     /// Resource requests and limits of the Pod of a Job, as JSON.
@@ -105,22 +105,22 @@ pub struct RunArgs {
     /// "serviceAccounts": [{"name": …, "images": […]}]}.
     #[arg(long, env = "MODELWARD_CUSTOM_TRAINERS", default_value = "{}", value_parser = allowed_trainers)]
     pub custom_trainers: AllowedTrainers,
-    /// Maximum of versions of one namespace that are trained at once
+    /// Maximum number of versions of one namespace that are trained at once.
     #[arg(long, env = "MODELWARD_JOBS_PER_NAMESPACE", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs_per_namespace: u16,
-    /// Maximum of versions of all namespaces that are trained at once
+    /// Maximum number of versions of all namespaces that are trained at once.
     #[arg(long, env = "MODELWARD_JOBS_CLUSTER", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs_cluster: u16,
     /// Risks, quorums and guard rails as JSON; absent fields have their defaults.
     #[arg(long, env = "MODELWARD_POLICY", default_value = "{}", value_parser = policy)]
     pub policy: Policy,
-    /// Whether the cluster has the admission policies on the operator's objects, which it then checks.
+    /// Whether the cluster has the admission policies on the operator's objects; if so, the operator checks them.
     #[arg(long, env = "MODELWARD_GATE_CHILDREN", default_value_t = false, action = clap::ArgAction::Set)]
     pub gate_children: bool,
     /// Whether the ledger publishes versions to MLflow: each version then has the condition Published.
     #[arg(long, env = "MODELWARD_PUBLISHES", default_value_t = false, action = clap::ArgAction::Set)]
     pub publishes: bool,
-    /// Fields of the models' children that others may set, as a JSON list: [{"kind": "Deployment", "path": "/spec/…"}].
+    /// Fields of the models' children that other clients may set, as a JSON list: [{"kind": "Deployment", "path": "/spec/…"}].
     #[arg(long, env = "MODELWARD_IGNORE_DIFFERENCES", default_value = "[]", value_parser = ignore_rules)]
     pub ignore_differences: IgnoreRules,
     /// Number of models that take a new Pod template at the same time after the configuration changed.
@@ -140,7 +140,7 @@ pub struct LedgerArgs {
     /// Additional address on which probes and metrics are served.
     #[arg(long, env = "MODELWARD_LEDGER_PROBE_ADDR")]
     probe_addr: Option<SocketAddr>,
-    /// Quota of totals of counts per namespace; 0 is unlimited, as for the other quotas.
+    /// Quota of totals of counts per namespace; 0 is unlimited, as in the other quotas.
     #[arg(long, env = "MODELWARD_LEDGER_QUOTA_TOTALS", default_value_t = 500_000)]
     quota_totals: u64,
     /// Quota of the size of the totals per namespace, in MiB.
@@ -204,7 +204,7 @@ pub struct MigrateArgs {
     /// Role with which the ledger connects.
     #[arg(long, env = "MODELWARD_LEDGER_ROLE", default_value = "modelward_ledger")]
     ledger_role: String,
-    /// Seconds to wait until the database is available.
+    /// Maximum time in seconds to wait for the database.
     #[arg(long, env = "MODELWARD_DATABASE_PATIENCE_SECONDS", default_value_t = 120)]
     patience_seconds: u64,
 }
@@ -212,7 +212,7 @@ pub struct MigrateArgs {
 // === impl RunArgs ===
 
 impl RunArgs {
-    /// What the reconcilers need to know.
+    /// The configuration of the reconcilers.
     pub fn config(&self) -> Config {
         let watch_namespace = Some(self.watch_namespace.clone()).filter(|namespace| !namespace.is_empty());
         Config {
@@ -249,7 +249,7 @@ impl RunArgs {
     }
 }
 
-/// Rules in one argument: a list as the type of a field would make clap ask for one argument each.
+/// All rules of one argument. With a list as the type of the field, clap would expect one argument per rule.
 #[derive(Clone, Debug)]
 pub struct IgnoreRules(Vec<IgnoreRule>);
 
@@ -314,7 +314,7 @@ impl From<MigrateArgs> for MigrateConfig {
 mod tests {
     use super::*;
 
-    /// The block `remediation` of the chart's values, whose lines are `key: value` with JSON's own numbers and braces.
+    /// The block `remediation` of the chart's values. Its lines are `key: value` with values in JSON syntax.
     fn chart_values() -> String {
         let values = include_str!("../../charts/modelward/values.yaml");
         let block = values.split_once("\nremediation:\n").unwrap().1;

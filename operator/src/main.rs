@@ -10,14 +10,14 @@ use args::Command;
 use clap::Parser as _;
 use modelward_service::{Termination, start_log};
 
-/// How long tasks that still run may take once the work has ended.
+/// Time limit for tasks that still run after the work has ended.
 const SHUTDOWN: Duration = Duration::from_secs(1);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // One provider for every client and server in this process, before the first of them is made.
+    // Every client and server in this process uses this provider, so it is installed before the first of them.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let args = args::Args::parse();
     start_log(args.log_format);
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(run(args.command));
-    // A name that is being resolved can block for half a minute: it does not keep the process.
+    // A name resolution can block for half a minute and must not delay the exit.
     runtime.shutdown_timeout(SHUTDOWN);
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,7 +51,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Migrate(args) => {
             tokio::select! {
                 migrated = modelward_ledger::migrate(args.into()) => Ok(migrated?),
-                () = termination.asked() => anyhow::bail!("ended by a signal before the schema was brought up to date"),
+                () = termination.asked() => anyhow::bail!("a signal ended the migration before the schema was up to date"),
             }
         }
     }

@@ -34,7 +34,7 @@ pub async fn run(args: RunArgs, termination: Termination) -> anyhow::Result<()> 
     let listener = TcpListener::bind(args.metrics_addr)
         .await
         .with_context(|| format!("failed to listen on {}", args.metrics_addr))?;
-    // In a task of its own: nothing that the controllers compute may hold a probe up.
+    // A separate task, so that computations of the controllers cannot delay a probe.
     let serving = tokio::spawn(listen::serve(
         listener,
         router(probes.clone()),
@@ -48,7 +48,7 @@ pub async fn run(args: RunArgs, termination: Termination) -> anyhow::Result<()> 
     }
 }
 
-/// Waits for the lease, leads, and gives the lease back.
+/// Waits for the lease, leads, and releases the lease.
 async fn work(
     args: RunArgs,
     metrics: Metrics,
@@ -66,7 +66,7 @@ async fn work(
         () = termination.asked() => return Ok(()),
     };
     let mut config = configured.context("failed to load the configuration of the Kubernetes client")?;
-    // The client would try again for minutes; a reconcile has a deadline and a backoff of its own.
+    // The client would retry for minutes, but a reconcile has its own deadline and backoff.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     let client = Client::try_from(config).context("failed to make a client for the API server")?;
@@ -92,7 +92,7 @@ async fn work(
         &args.pod_name,
         clock,
     ));
-    // The lease is renewed in a task of its own: nothing that the controllers compute may hold a renewal up.
+    // A separate task renews the lease, so that computations of the controllers cannot delay a renewal.
     let (worked, working) = oneshot::channel::<()>();
     let mut keeping = tokio::spawn(async move {
         let held = election
@@ -118,7 +118,7 @@ async fn work(
     };
     metrics.leads(false);
     if !held.context("the renewal of the lease ended")? {
-        // Others may lead already: nothing of this process may go on.
+        // Another process may already lead, so this process must stop all work.
         bail!("the lease was lost");
     }
     tracing::info!(
@@ -137,7 +137,7 @@ fn router(probes: Probes) -> Router {
         .with_state(probes)
 }
 
-/// A process that stands by is ready: it is ready to take over.
+/// A process that stands by is ready, because it can take over.
 async fn readyz(State(probes): State<Probes>) -> (StatusCode, String) {
     let problems = probes.health.problems();
     if problems.is_empty() {

@@ -2,10 +2,9 @@
 
 use std::error::Error;
 
-/// An error with the errors under it, joined by colons, for a log, a condition or an answer.
+/// An error and its sources, joined by colons, for a log, a condition or a response.
 ///
-/// An error whose text is the end of what is there already is left out: some libraries write their source into their own
-/// text.
+/// A source is omitted if the text already ends with it, because some libraries include the source in their own text.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -54,7 +53,7 @@ mod tests {
             chain(&layers(&["cannot read: gone", "gone", "os"])),
             "cannot read: gone: os"
         );
-        // In the middle of a text it may mean something else.
+        // In the middle of a text, the same words may mean something else.
         assert_eq!(
             chain(&layers(&["no time was left", "time"])),
             "no time was left: time"

@@ -1,10 +1,10 @@
-//! Tables of metrics in the documentation, written from the declarations.
+//! Tables of metrics in the documentation, generated from the declarations.
 
 use std::{env, fmt::Write as _, fs, path::Path};
 
 use crate::metrics::{Kind, MetricDoc};
 
-/// What ends a generated part of a page.
+/// The end of a generated section of a page.
 const END: &str = "<!-- end -->";
 
 /// The table of these metrics in Markdown.
@@ -20,7 +20,7 @@ pub fn table(metrics: &[MetricDoc]) -> String {
             Kind::Histogram => "; a histogram",
             _ => "",
         };
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(
             text,
             "| `{}` |{} | {}{histogram} |",
@@ -39,8 +39,8 @@ fn write_label(metric: &MetricDoc, label: &str) -> String {
     }
 }
 
-/// Checks that a page has the table of these metrics between `<!-- metrics: PREFIX -->` and `<!-- end -->`; writes it where
-/// the environment has `MODELWARD_GENERATE`. The text says what is wrong.
+/// Checks that a page has the table of these metrics between `<!-- metrics: PREFIX -->` and `<!-- end -->`. If the environment
+/// variable `MODELWARD_GENERATE` is set, writes the table. The error says what is wrong.
 pub fn check(page: &Path, prefix: &str, metrics: &[MetricDoc]) -> Result<(), String> {
     let cannot = |error: std::io::Error| format!("{}: {error}", page.display());
     let text = fs::read_to_string(page).map_err(cannot)?;
@@ -58,7 +58,7 @@ pub fn check(page: &Path, prefix: &str, metrics: &[MetricDoc]) -> Result<(), Str
     ))
 }
 
-/// The page with the table as it should be.
+/// The page with the current table.
 fn with_table(page: &str, prefix: &str, metrics: &[MetricDoc]) -> Result<String, String> {
     let begin = format!("<!-- metrics: {prefix} -->\n");
     let (before, rest) = page
@@ -66,7 +66,7 @@ fn with_table(page: &str, prefix: &str, metrics: &[MetricDoc]) -> Result<String,
         .ok_or_else(|| format!("has no line {}", begin.trim_end()))?;
     let (_, after) = rest
         .split_once(END)
-        .ok_or_else(|| format!("has no {END} behind {}", begin.trim_end()))?;
+        .ok_or_else(|| format!("has no {END} after {}", begin.trim_end()))?;
     Ok(format!("{before}{begin}\n{}\n{END}{after}", table(metrics)))
 }
 

@@ -1,4 +1,4 @@
-//! What every program of Modelward has: its log, its end by a signal, metrics and their documentation, and errors in one line.
+//! Shared by all Modelward programs: the log, termination by a signal, metrics and their documentation, and errors in one line.
 
 mod chain;
 pub mod docs;

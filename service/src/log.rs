@@ -1,4 +1,4 @@
-//! The log of a program, on stderr. Levels by `RUST_LOG`; `info` if it is not set.
+//! The log of a program, on stderr. `RUST_LOG` sets the levels; the default is `info`.
 
 use std::io::{self, IsTerminal as _};
 
@@ -14,7 +14,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Installs the log of this process. Colours only on a terminal. A second call is reported on stderr and changes nothing.
+/// Installs the log of this process, with colors only on a terminal. A second call is reported on stderr and changes nothing.
 pub fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! Metrics that are declared once: the field, its registration and its line of the documentation are one line.
+//! Metrics that are declared once: one line declares the field, its registration and its documentation.
 
 use std::fmt;
 
@@ -9,41 +9,41 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-/// The one content type under which Prometheus reads [`Exposition::encode`].
+/// The content type that Prometheus requires for the output of [`Exposition::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A gauge of a fraction or of seconds.
+/// A gauge for a fraction or for seconds.
 pub type FloatGauge = Gauge<f64, std::sync::atomic::AtomicU64>;
 
-/// What a program measures, as it is registered and documented.
+/// A metric, as it is registered and documented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricDoc {
-    /// What its name begins with, before an underscore; nothing where the name is whole.
+    /// The prefix of its name, before an underscore; empty if the name is whole.
     pub prefix: &'static str,
     /// Its name without prefix, unit and suffix.
     pub name: &'static str,
-    /// Its unit, as the name has it.
+    /// Its unit, as in the name.
     pub unit: Option<&'static str>,
-    /// How its values move.
+    /// The kind of metric.
     pub kind: Kind,
     /// Names of its labels.
     pub labels: &'static [&'static str],
-    /// Values of labels that the program's words bound.
+    /// The labels with a fixed set of values.
     pub values: &'static [(&'static str, &'static [&'static str])],
-    /// One sentence for people.
+    /// The help text, one sentence.
     pub help: &'static str,
 }
 
-/// How the values of a metric move.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Only upwards.
+    /// Only increases.
     Counter,
-    /// Any way.
+    /// Increases and decreases.
     Gauge,
-    /// Observations by size.
+    /// Counts observations in buckets.
     Histogram,
-    /// Always 1; the labels say it.
+    /// Always 1; the information is in the labels.
     Info,
 }
 
@@ -63,7 +63,7 @@ pub struct Exposition {
 // === impl MetricDoc ===
 
 impl MetricDoc {
-    /// The name as it is scraped, without the suffixes of a histogram's series.
+    /// The name as scraped, without the suffixes of a histogram's series.
     pub fn full_name(&self) -> String {
         let prefix = if self.prefix.is_empty() { "" } else { "_" };
         let unit = self.unit.map(|unit| format!("_{unit}")).unwrap_or_default();
@@ -105,7 +105,7 @@ impl MetricDoc {
 // === impl Exposition ===
 
 impl Exposition {
-    /// Nothing yet; names begin with `prefix`, unless a metric's name is whole.
+    /// Without metrics. Names start with `prefix`, unless a metric's name is whole.
     pub fn new(prefix: &'static str) -> Self {
         Self {
             whole: Registry::default(),
@@ -126,7 +126,7 @@ impl Exposition {
         }
     }
 
-    /// Adds what every program says of itself: its release and when it started.
+    /// Adds the metrics of every program: its release and its start time.
     pub fn register_process(&mut self, build: &MetricDoc, version: &'static str, start: &MetricDoc) {
         self.register(build, Info::new([("version", version)]));
         let started = FloatGauge::default();
@@ -145,7 +145,7 @@ impl Exposition {
     }
 }
 
-/// A name without the mark of a keyword.
+/// A name without the raw identifier prefix.
 #[doc(hidden)]
 pub const fn plain(name: &'static str) -> &'static str {
     match name.as_bytes() {
@@ -154,7 +154,7 @@ pub const fn plain(name: &'static str) -> &'static str {
     }
 }
 
-/// Declares the metrics of a program, one a line, and their labels.
+/// Declares the metrics of a program, one per line, and their labels.
 ///
 /// ```
 /// modelward_service::metrics! {
@@ -178,10 +178,10 @@ pub const fn plain(name: &'static str) -> &'static str {
 /// assert_eq!(Metrics::TABLE[4].full_name(), "guests");
 /// ```
 ///
-/// A line is `pub field: Kind<Labels>[buckets] {label: [values]} zero = whole "name" unit, "help";`, of which kind, name and help
-/// are always there. `Kind` is `Counter`, `Gauge`, `FloatGauge` or `Histogram`; the latter has `[buckets]`. Values of labels are for
-/// the documentation. `zero` makes a series of each value of the one label from the start: one that is absent until its first
-/// event hides that event from `rate`. A `whole` name has no prefix.
+/// A line is `pub field: Kind<Labels>[buckets] {label: [values]} zero = whole "name" unit, "help";`. Only kind, name and help are
+/// required. `Kind` is `Counter`, `Gauge`, `FloatGauge` or `Histogram`; only a `Histogram` has `[buckets]`. Values of labels are
+/// for the documentation. `zero` creates a series for each value of the single label at the start, because `rate` does not see the
+/// first event of a series that did not exist before. A `whole` name has no prefix.
 #[macro_export]
 macro_rules! metrics {
     (
@@ -202,7 +202,7 @@ macro_rules! metrics {
         }
 
         impl $metrics {
-            /// What is measured, in the order of the exposition.
+            /// All metrics, in the order of the exposition.
             pub const TABLE: &'static [$crate::metrics::MetricDoc] = &[
                 $crate::metrics::MetricDoc::build($prefix, $build),
                 $crate::metrics::MetricDoc::start_time($prefix),
@@ -217,7 +217,7 @@ macro_rules! metrics {
                 }),+
             ];
 
-            /// All of them at zero, registered.
+            /// Registers all metrics, with the value zero.
             $vis fn new() -> Self {
                 let mut exposition = $crate::metrics::Exposition::new($prefix);
                 let mut docs = Self::TABLE.iter();

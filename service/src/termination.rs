@@ -7,7 +7,7 @@ use tokio::{
     sync::watch,
 };
 
-/// Whether the process was asked to end. Clones see the same, and one that is awaited after the signal sees it too.
+/// Whether the process was asked to end. All clones see the signal, also if they are awaited later.
 #[derive(Clone, Debug)]
 pub struct Termination {
     asked: watch::Receiver<bool>,
@@ -16,7 +16,7 @@ pub struct Termination {
 // === impl Termination ===
 
 impl Termination {
-    /// Starts to listen for SIGTERM and SIGINT, in a tokio runtime. A signal that comes before ends the process at once.
+    /// Starts to listen for SIGTERM and SIGINT, in a tokio runtime. An earlier signal ends the process at once.
     pub fn listen() -> io::Result<Self> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -26,15 +26,15 @@ impl Termination {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
             };
-            // The task keeps the sender until then, because receivers would take its end for the signal.
+            // The task keeps the sender until then, because receivers would mistake a dropped sender for the signal.
             let _ = ask.send(true);
-            // Last: a log whose reader is gone panics.
+            // This is last, because writing to a log without a reader panics.
             tracing::info!("{signal}: the process ends");
         });
         Ok(Self { asked })
     }
 
-    /// Ends once the process was asked to end.
+    /// Returns when the process is asked to end.
     pub async fn asked(&self) {
         let mut asked = self.asked.clone();
         if asked.wait_for(|asked| *asked).await.is_err() {

@@ -1,4 +1,4 @@
-//! Attacks while the gate stands.
+//! Attacks while the admission policies are in effect.
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
@@ -22,19 +22,19 @@ use crate::{
 
 const DECIDES: By = By::Policy(DECISIONS);
 
-/// An approval of an action that is gone says nothing about one of the same name.
+/// An approval of a deleted action does not count for a new action with the same name.
 pub async fn recreated(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let before = case.cluster.effects().await?;
     let spec = json!({"model": "heart", "type": "RetrainModel", "message": "again"});
     case.proposes(&case.dave.clone(), "again", spec.clone()).await?;
     let first = story::planned(&case.cluster, "again").await?;
-    // The object goes before anything is carried out.
+    // The object is deleted before anything is carried out.
     case.cluster.kill_operator().await;
     let outcome = case.decides(&case.alice, "again", APPROVE).await;
     let approved = case
         .tally
-        .allowed("alice approves an action that is deleted then", outcome);
+        .allowed("alice approves an action that is then deleted", outcome);
     let line = format!("{DECISION_PREFIX}1");
     let approval = approved
         .and_then(|action| action.annotations().get(&line).cloned())
@@ -46,7 +46,7 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
     let born = json!({"metadata": {"name": "again", "annotations": {line.as_str(): approval}}, "spec": spec});
     let outcome = case.creates(&case.dave, born).await;
     case.tally.refused(
-        "replay on a recreated object, at birth",
+        "replay on a recreated object, at its creation",
         DECIDES,
         "an action cannot be created with a decision on it",
         outcome,
@@ -60,7 +60,7 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
     );
     let outcome = case.annotates(&case.alice, "again", &line, &approval).await;
     case.tally.refused(
-        "replay on a recreated object, by who had approved",
+        "replay on a recreated object, by the user who had approved",
         DECIDES,
         "then run: kubectl annotate",
         outcome,
@@ -82,18 +82,19 @@ pub async fn recreated(case: &mut Case) -> Result<()> {
     case.without_effect("replay on a recreated object", &before).await
 }
 
-/// Approvals are of a plan, and a plan is of what serves: when that changes, and also when it changes back, they are void.
+/// Approvals apply to a plan, and a plan to what serves. If that changes, even if it changes back, they are void.
 pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     case.cluster.policy.medium_approvals = 2;
     case.serves().await?;
     let retrain = case.drifts().await?;
     let (name, first) = (retrain.name_any(), planned(&retrain));
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
-    case.tally.allowed("alice approves what takes two", outcome);
+    case.tally
+        .allowed("alice approves an action that requires two approvals", outcome);
     let before = case.cluster.effects().await?;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally.refused(
-        "one person twice",
+        "one user twice",
         DECIDES,
         "you already made this decision on this plan",
         outcome,
@@ -102,27 +103,27 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     let again = format!("approve {first} alice # once more");
     let outcome = case.annotates(&case.alice, &name, &line, &again).await;
     case.tally.refused(
-        "one person twice, in full",
+        "one user twice, in full form",
         DECIDES,
         "you already made this decision on this plan",
         outcome,
     );
-    case.without_effect("one person's approval of what takes two", &before)
+    case.without_effect("one user's approval of an action that requires two", &before)
         .await?;
 
     let (alice, carol) = (case.alice.clone(), case.carol.clone());
     case.promoted("heart-3", &[&alice, &carol]).await?;
-    case.carried_out("two people promote another version meanwhile", "heart-3")
+    case.carried_out("two users promote another version meanwhile", "heart-3")
         .await?;
     case.cluster.settles().await?;
     let before = case.cluster.effects().await?;
     let changed = case.action(&name).await?;
     case.tally.is(
-        "when what serves has changed, the plan is another one or void",
+        "if what serves has changed, the plan is replaced or void",
         &(planned(&changed) == first && !story_is_over(&changed)),
         &false,
     );
-    // Whatever carol says now is of another plan than alice's.
+    // What carol decides now applies to a different plan than alice's.
     let outcome = case.decides(&case.carol, &name, APPROVE).await;
     println!("noted    carol approves the new plan: {}", outcome.is_ok());
     case.without_effect("approve, then the serving version changes", &before)
@@ -134,14 +135,14 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     for who in [&alice, &carol] {
         case.decides(who, "back", APPROVE).await?;
     }
-    case.carried_out("two people return to the former version", "heart-1")
+    case.carried_out("two users return to the former version", "heart-1")
         .await?;
     case.verified("back").await?;
     case.cluster.settles().await?;
     let before = case.cluster.effects().await?;
     let back = case.action(&name).await?;
     case.tally.is(
-        "the routes are what alice approved from, and the plan is not",
+        "the routes are the same as when alice approved, but the plan is not",
         &(planned(&back) == first && !story_is_over(&back)),
         &false,
     );
@@ -162,7 +163,7 @@ pub async fn changed_meanwhile(case: &mut Case) -> Result<()> {
     Ok(())
 }
 
-/// A tenant names a bundle that served before: that is a rollback, whatever it is called.
+/// A tenant names a bundle that served before. This is a rollback, whatever its name.
 pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let alice = case.alice.clone();
@@ -177,7 +178,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
     let name = rollback.name_any();
     let plan = rollback.status.as_ref().and_then(|status| status.plan.as_ref());
     case.tally.is(
-        "an old bundle takes two approvals",
+        "an old bundle requires two approvals",
         &plan.map(|plan| plan.approvals_required),
         &Some(2),
     );
@@ -185,7 +186,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
         .await?;
     let outcome = case.decides(&case.bob, &name, APPROVE).await;
     case.tally.refused(
-        "who made it approves it",
+        "its creator approves it",
         DECIDES,
         "user bob may not decide on RollbackModel",
         outcome,
@@ -196,7 +197,7 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
         .await?;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally.refused(
-        "an old bundle approved by one person twice",
+        "an old bundle approved by one user twice",
         DECIDES,
         "you already made this decision on this plan",
         outcome,
@@ -212,15 +213,15 @@ pub async fn an_old_bundle(case: &mut Case) -> Result<()> {
         "",
         outcome,
     );
-    case.without_effect("an old bundle approved by one person twice", &before)
+    case.without_effect("an old bundle approved by one user twice", &before)
         .await?;
     let outcome = case.decides(&case.carol, &name, APPROVE).await;
     case.tally.allowed("carol approves it too", outcome);
-    case.carried_out("two people let the old bundle serve", "heart-4")
+    case.carried_out("two users approve the old bundle", "heart-4")
         .await
 }
 
-/// A rejection wins, whichever came first.
+/// A rejection wins, whether it came first or not.
 pub async fn at_once(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let name = case.drifts().await?.name_any();
@@ -237,7 +238,7 @@ pub async fn at_once(case: &mut Case) -> Result<()> {
         "set either modelward.io/approve or modelward.io/reject",
         outcome,
     );
-    // Both are there before the operator looks.
+    // Both exist before the operator reconciles.
     case.cluster.kill_operator().await;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally.allowed("alice approves", outcome);
@@ -253,14 +254,14 @@ pub async fn at_once(case: &mut Case) -> Result<()> {
         .await
 }
 
-/// An approval that comes when the plan has expired is none.
+/// An approval after the plan has expired does not count.
 pub async fn too_late(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let name = case.drifts().await?.name_any();
     let before = case.cluster.effects().await?;
     case.cluster.kill_operator().await;
     case.cluster.advance(PLAN + 1).await?;
-    // The API server does not go by the plan's clock: it is the operator that must not act.
+    // The API server does not check the plan's expiry, so the operator must not act.
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     println!("noted    alice approves after expiry: {}", outcome.is_ok());
     case.cluster.start_operator()?;
@@ -277,7 +278,7 @@ pub async fn too_late(case: &mut Case) -> Result<()> {
         .await
 }
 
-/// A tenant writes whatever a tenant may write, and tries what not.
+/// A tenant writes what a tenant may write, and tries what a tenant may not.
 pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let retrain = case.drifts().await?;
@@ -357,8 +358,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
         .of::<Model>(&case.bob)
         .patch("heart", &PatchParams::default(), &Patch::Merge(invented))
         .await;
-    case.tally
-        .refused("a Model that is not what it must be", By::Schema, "", outcome);
+    case.tally.refused("an invalid Model", By::Schema, "", outcome);
     let forged = format!("approve {digest} alice");
     let outcome = case
         .annotates(&case.bob, &name, &format!("{DECISION_PREFIX}1"), &forged)
@@ -382,7 +382,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
         .await?;
 
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
-    case.tally.allowed("alice approves in spite of all that", outcome);
+    case.tally.allowed("alice approves despite the attempts", outcome);
     let promotion = story::proposal(&case.cluster, ActionType::PromoteModel).await?;
     let made = case
         .action(&promotion)
@@ -394,7 +394,7 @@ pub async fn by_a_tenant(case: &mut Case) -> Result<()> {
     case.carried_out("and the retrained version serves", &made).await
 }
 
-/// What is rolled out is changed behind the operator's back: it is put back, and nothing else is.
+/// Rolled-out objects are changed without the operator. It restores them and changes nothing else.
 pub async fn children(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let old = template(case).await?;
@@ -434,9 +434,9 @@ pub async fn children(case: &mut Case) -> Result<()> {
         .wait(&routes, "there again", |_: &ConfigMap| true)
         .await?;
     case.tally
-        .is("the routes are what they were", &again.data, &content);
+        .is("the routes have not changed", &again.data, &content);
     case.without_effect("routes ConfigMap deleted", &before).await?;
-    // In its place one that says something else.
+    // A ConfigMap with other content takes its place.
     maps.delete(&routes, &DeleteParams::default()).await?;
     let forged = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": routes}, "data": {"routes.json": "{}"},
@@ -447,13 +447,13 @@ pub async fn children(case: &mut Case) -> Result<()> {
     case.cluster.settles().await?;
     let found = case.cluster.all::<ConfigMap>().get(&routes).await?;
     if outcome.is_ok() {
-        // An object of that name that is not ours stays, and the model says so: Pods that answer keep what they have.
+        // A foreign object with that name stays, and the model reports it. Pods that serve keep their routes.
         let stalled = case.cluster.all::<Model>().get("heart").await?;
         let conditions = stalled.status.map(|status| status.conditions).unwrap_or_default();
         let says = found.data == content
             || story::says(&conditions, ConditionType::Ready, "False", Some("NameTaken"));
         case.tally
-            .is("a foreign object in its place is seen", &says, &true);
+            .is("a foreign object in its place is reported", &says, &true);
     }
     case.without_effect("routes ConfigMap forged", &before).await
 }
@@ -463,7 +463,7 @@ async fn template(case: &Case) -> Result<serde_json::Value> {
     Ok(serde_json::to_value(deployment.spec.context("a spec")?.template)?)
 }
 
-/// Whether an action has ended: it takes no more decisions.
+/// Whether an action has ended and accepts no more decisions.
 fn story_is_over(action: &RemediationAction) -> bool {
     let conditions = action
         .status

@@ -1,4 +1,4 @@
-//! Attacks by a person with the built-in role `edit`, on the running operator.
+//! Attacks on the running operator by a user with the built-in role `edit`.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{support::Case, tally::By};
 
-/// Gives eve `edit` in the namespace.
+/// Grants eve the role `edit` in the namespace.
 pub async fn edits(case: &Case) -> Result<Client> {
     case.cluster.world.api.aggregate_roles().await?;
     case.cluster
@@ -68,7 +68,7 @@ fn of_a_bundle(case: &Case, name: &str) -> Value {
     content
 }
 
-/// Every child is changed at once, and in such a way that its label and its owner lead to another object.
+/// Changes every child at once, so that its label and its owner lead to another object.
 pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
@@ -141,7 +141,7 @@ pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
             raw::put(&eve, path, &forged).await
         };
         let mut outcome = change().await;
-        // Kubernetes' controllers write on it too.
+        // Kubernetes controllers also write to it.
         while matches!(&outcome, Err(kube::Error::Api(status)) if status.code == 409) {
             outcome = change().await;
         }
@@ -150,7 +150,7 @@ pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
             outcome,
         );
     }
-    // No object of ours is touched meanwhile: the changes alone wake the operator.
+    // No object of Modelward's kinds is touched meanwhile, so only the changes trigger the operator.
     for (kind, path, was, reported, _) in &changed {
         let back = wait::until(&format!("the {kind} as it was"), SOON, async || {
             let live = raw::get(&case.cluster.world.admin, path).await?;
@@ -161,7 +161,7 @@ pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
         .await;
         let found = back.as_ref().map_or_else(
             |error| format!("{error:#}"),
-            |()| "it is put back and reported".to_owned(),
+            |()| "it is restored and reported".to_owned(),
         );
         case.executed += usize::from(back.is_err());
         case.tally.holds(
@@ -173,7 +173,7 @@ pub async fn every_child_at_once(case: &mut Case) -> Result<()> {
     case.without_effect("every child changed at once", &before).await
 }
 
-/// How long the operator has for a change of a child.
+/// Time limit for the operator to restore a child.
 const SOON: Duration = Duration::from_secs(10);
 
 /// A merge patch.
@@ -200,7 +200,7 @@ fn is_counted(path: &[String]) -> bool {
     )
 }
 
-/// The name of the version that an approved retraining will make is known beforehand.
+/// The name of the version that an approved retraining will create is known in advance.
 pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
@@ -222,12 +222,8 @@ pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
     let mut forged = of_a_bundle(case, "heart-9");
     forged["spec"]["provenance"] = provenance.clone();
     let outcome = create(case, &eve, forged).await;
-    case.tally.refused(
-        "the same under a name of eve's own",
-        By::Policy(ORIGINS),
-        "",
-        outcome,
-    );
+    case.tally
+        .refused("the same under another name", By::Policy(ORIGINS), "", outcome);
 
     let outcome = create(case, &eve, of_a_bundle(case, &name)).await;
     case.tally
@@ -244,7 +240,7 @@ pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
     )
     .await?;
 
-    // Nothing is lost: without the version in the way the retraining goes on.
+    // Nothing is lost: without the other version, the retraining continues.
     let outcome = case
         .cluster
         .of::<ModelVersion>(&eve)
@@ -255,7 +251,7 @@ pub async fn a_name_in_advance(case: &mut Case) -> Result<()> {
     case.carried_out("and the retrained version serves", &name).await
 }
 
-/// Reports under the names of the windows to come keep none of them from being judged.
+/// Reports with the names of future windows do not prevent verdicts on these windows.
 pub async fn a_window_taken(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
@@ -271,14 +267,14 @@ pub async fn a_window_taken(case: &mut Case) -> Result<()> {
         let owned: DriftReport =
             object(json!({"metadata": {"name": name, "ownerReferences": owner}, "spec": spec}))?;
         case.tally.refused(
-            "a report on a window to come that is owned as the operator's are",
+            "a report on a future window with owners like the operator's",
             By::Policy(ORIGINS),
             "",
             reports.create(&PostParams::default(), &owned).await,
         );
         let report: DriftReport = object(json!({"metadata": {"name": name}, "spec": spec}))?;
         case.tally.allowed(
-            "a report of eve's on a window to come",
+            "a report by eve on a future window",
             reports.create(&PostParams::default(), &report).await,
         );
     }
@@ -293,9 +289,9 @@ pub async fn a_window_taken(case: &mut Case) -> Result<()> {
     Ok(())
 }
 
-/// What serves is deleted, as far as `edit` goes, so that the next version is the first.
+/// Deletes what serves, as far as `edit` permits, so that the next version would count as the first.
 pub async fn no_record(case: &mut Case) -> Result<()> {
-    // Its routes end with the version that she deletes, without an action.
+    // Its routes end with the version that eve deletes, without an action.
     case.causes = &["routes of heart were changed"];
     let eve = edits(case).await?;
     case.serves().await?;
@@ -305,7 +301,7 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
         .delete("heart-1", &DeleteParams::default())
         .await;
     case.tally.refused(
-        "a version that answers requests is deleted without a word",
+        "a version that answers requests is deleted without a confirmation",
         By::Policy(VERSIONS),
         "",
         outcome,
@@ -319,7 +315,7 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
         .context("a uid")?;
     let confirmed = json!({"metadata": {"annotations": {CONFIRM_DELETE: uid}}});
     let outcome = patch(case, &eve, "heart-1", confirmed).await;
-    case.tally.allowed("eve confirms that it goes", outcome);
+    case.tally.allowed("eve confirms the deletion", outcome);
     let outcome = case
         .cluster
         .of::<ModelVersion>(&eve)
@@ -346,7 +342,7 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
     let waits = story::planned(&case.cluster, &asked).await?;
     let plan = waits.status.and_then(|status| status.plan).context("a plan")?;
     case.tally.is(
-        "what serves after something served takes an approval",
+        "a version after one that served requires an approval",
         &(plan.approvals_required > 0),
         &true,
     );
@@ -362,11 +358,11 @@ pub async fn no_record(case: &mut Case) -> Result<()> {
     Ok(())
 }
 
-/// Who changed how a version is retrained has a part in the retraining, and does not approve it.
+/// A user who changed how a version is retrained contributed to the retraining and must not approve it.
 pub async fn an_edited_retraining(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
-    // eve may approve too: a person may have both roles.
+    // eve may also approve, because a user may have both roles.
     case.cluster
         .create::<RoleBinding>(json!({
             "metadata": {"name": "eve-approves"},
@@ -396,15 +392,15 @@ pub async fn an_edited_retraining(case: &mut Case) -> Result<()> {
         "",
         outcome,
     );
-    case.without_effect("an approval by who changed the retraining", &before)
+    case.without_effect("an approval by the user who changed the retraining", &before)
         .await?;
     let outcome = case.decides(&case.alice, &name, APPROVE).await;
     case.tally
-        .allowed("alice, who had no part in it, approves", outcome);
+        .allowed("alice, who did not change it, approves", outcome);
     Ok(())
 }
 
-/// Room for decisions is not taken by others, and a mistyped decision is no silence.
+/// Other annotations cannot use up the room for decisions, and a mistyped decision is rejected.
 pub async fn no_room(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
@@ -413,14 +409,14 @@ pub async fn no_room(case: &mut Case) -> Result<()> {
     let (bob, many) = (case.bob.clone(), "x".repeat(40_000));
     let outcome = case.annotates(&bob, &name, "example.com/notes", &many).await;
     case.tally.refused(
-        "annotations fill an action",
+        "annotations that fill an action",
         By::Policy(RECORDS),
         "32768",
         outcome,
     );
     let outcome = case.annotates(&bob, &name, "modelward.io/approved", "true").await;
     case.tally.refused(
-        "an approval under a key that nothing reads",
+        "an approval under an unknown key",
         By::Policy(RECORDS),
         "modelward.io/approve",
         outcome,

@@ -1,4 +1,4 @@
-//! Forged trainings and keys: a result counts only where the operator's own Job left it and its artifact states the same.
+//! Forged trainings and keys: a result counts only if the operator's own Job reported it and its artifact states the same.
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::{
@@ -23,11 +23,11 @@ use serde_json::{Value, json};
 
 use crate::{eve::edits, support::Case, tally::By};
 
-/// An annotation of Jobs that the operator did not make.
+/// An annotation of Jobs that the operator did not create.
 const FORGED: &str = "example.com/forged";
 const VERSION: &str = "heart-2";
 
-/// The Pods of the trainer end with messages that its artifacts do not bear out.
+/// Pods of the trainer end with messages that differ from their artifacts.
 pub async fn messages(case: &mut Case) -> Result<()> {
     case.causes = &["Job number 2 of one owner"];
     case.serves().await?;
@@ -93,8 +93,7 @@ pub async fn messages(case: &mut Case) -> Result<()> {
     case.without_effect("forged termination messages", &before).await
 }
 
-/// Jobs that look like the operator's succeed with a message that its own Job could have left, where the policies on
-/// children are off.
+/// Jobs that look like the operator's succeed with a message that its own Job could have written, without the policies on children.
 pub async fn lookalikes(case: &mut Case) -> Result<()> {
     case.causes = &["Job number 2 of one owner"];
     let eve = edits(case).await?;
@@ -117,7 +116,7 @@ pub async fn lookalikes(case: &mut Case) -> Result<()> {
     case.cluster.settles().await?;
     no_snapshot(case, "a Job beside the operator's").await?;
 
-    // Of the very name, before the operator looks again.
+    // A Job with the same name, before the operator reconciles again.
     case.cluster.kill_operator().await;
     let jobs = case.cluster.of::<Job>(&eve);
     let outcome = jobs.delete(&ours.name_any(), &DeleteParams::background()).await;
@@ -128,13 +127,13 @@ pub async fn lookalikes(case: &mut Case) -> Result<()> {
         })
         .await?;
     let outcome = make_job(case, &eve, &copied(&ours, &ours.name_any())).await;
-    case.tally.allowed("eve makes one of its name", outcome);
+    case.tally.allowed("eve creates one with its name", outcome);
     succeeds(case, &ours.name_any()).await?;
     case.cluster.start_operator()?;
     case.cluster.settles().await?;
     no_snapshot(case, "a Job in the place of the operator's").await?;
 
-    // Labels and owners of the operator's Job lead elsewhere: it is known by its uid.
+    // Labels and owners of the operator's Job lead elsewhere, but the operator identifies it by its uid.
     case.cluster.advance(3600).await?;
     let ours = running_job(case, ours.uid()).await?;
     case.cluster.fakes.jobs(|_| JobEnd::Runs);
@@ -150,7 +149,7 @@ pub async fn lookalikes(case: &mut Case) -> Result<()> {
         .await?;
     let heart = case.cluster.heart.clone();
     case.cluster.fakes.jobs(move |job| {
-        // The fake trainer goes by the label that eve took.
+        // The fake trainer needs the label that eve removed.
         let mut job = job.clone();
         job.labels_mut().insert(labels::VERSION.into(), VERSION.into());
         heart.trains(&job)
@@ -166,14 +165,14 @@ pub async fn lookalikes(case: &mut Case) -> Result<()> {
         .await;
     let trained = trained.map(drop).map_err(|error| format!("{error:#}"));
     case.tally.is(
-        "the training goes on in spite of that",
+        "the training continues regardless",
         &trained,
         &Ok::<(), String>(()),
     );
     Ok(())
 }
 
-/// A Pod of eve's own has a token of the trainer's service account, where the policies on children are off.
+/// A Pod of eve's has a token of the trainer's service account, without the policies on children.
 pub async fn tokens(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     case.serves().await?;
@@ -218,7 +217,7 @@ pub async fn tokens(case: &mut Case) -> Result<()> {
         .await
 }
 
-/// The same and more under the policies on children: each is refused by name.
+/// The same attacks and more with the policies on children, which reject each by name.
 pub async fn under_policies(case: &mut Case) -> Result<()> {
     case.cluster.children = true;
     let eve = edits(case).await?;
@@ -310,12 +309,12 @@ pub async fn under_policies(case: &mut Case) -> Result<()> {
         .refused("a termination message written by eve", By::Roles, "", outcome);
 
     case.cluster.settles().await?;
-    no_snapshot(case, "what eve made under the policies").await?;
+    no_snapshot(case, "what eve created under the policies").await?;
     case.without_effect("forged trainings under the policies", &before)
         .await
 }
 
-/// The name of a Secret with keys cannot be taken, neither before nor after, where the policies on children stand.
+/// With the policies on children, the name of a key Secret cannot be taken, neither before nor after its creation.
 pub async fn keys_under_policies(case: &mut Case) -> Result<()> {
     case.cluster.children = true;
     let eve = edits(case).await?;
@@ -329,7 +328,7 @@ pub async fn keys_under_policies(case: &mut Case) -> Result<()> {
     )
     .await;
     case.tally.refused(
-        "a Secret of a name that the operator may draw",
+        "a Secret with a name that the operator may generate",
         By::Policy(IMITATIONS),
         "",
         outcome,
@@ -349,7 +348,7 @@ pub async fn keys_under_policies(case: &mut Case) -> Result<()> {
     case.without_effect("Secrets under the policies", &before).await
 }
 
-/// Secrets that were there before the operator made its own.
+/// Secrets that existed before the operator created its own.
 pub async fn keys(case: &mut Case) -> Result<()> {
     let eve = edits(case).await?;
     for name in [
@@ -370,7 +369,7 @@ pub async fn keys(case: &mut Case) -> Result<()> {
     let (name, uid) = key_secret(case).await?;
     let secret = case.cluster.all::<Secret>().get(&name).await?;
     case.tally.holds(
-        "a Secret that was made beforehand",
+        "a Secret that was created beforehand",
         secret.uid() == Some(uid.clone()) && !secret.data.as_ref().is_some_and(is_known),
         "the model's keys are in a Secret of another name, which the operator made",
     );
@@ -387,12 +386,12 @@ pub async fn keys(case: &mut Case) -> Result<()> {
         .filter_map(|volume| volume["secret"]["secretName"].as_str())
         .collect::<Vec<_>>();
     case.tally.is(
-        "the Pods of the model mount that one alone",
+        "the Pods of the model mount only that one",
         &mounted,
         &vec![name.as_str()],
     );
 
-    // Gone with its record: the next one has another name again, whatever was put under the former one.
+    // It is deleted with its record. The next one has a different name, so an object with the former name has no effect.
     let before = case.cluster.effects().await?;
     case.cluster.kill_operator().await;
     let outcome = case
@@ -440,7 +439,7 @@ async fn make_job(case: &Case, who: &Client, job: &Job) -> kube::Result<Job> {
         .await
 }
 
-/// The operator's Jobs of the version run forever, and those of others succeed as the trainer's would.
+/// The operator's Jobs of the version run forever, and forged Jobs succeed as the trainer's would.
 fn trains_for_ever(case: &Case) {
     let heart = case.cluster.heart.clone();
     case.cluster.fakes.jobs(move |job| {
@@ -453,7 +452,7 @@ fn trains_for_ever(case: &Case) {
     });
 }
 
-/// The operator's Job of the version, another one than that of this uid.
+/// The operator's Job of the version, other than the one with this uid.
 async fn running_job(case: &Case, other_than: Option<String>) -> Result<Job> {
     case.cluster
         .until("a Job that runs", async || {
@@ -468,7 +467,7 @@ async fn running_job(case: &Case, other_than: Option<String>) -> Result<Job> {
         .await
 }
 
-/// Everything of a Job that can be copied, and a mark for the fake controllers.
+/// A copy of everything of a Job that can be copied, and a mark for the fake controllers.
 fn copied(job: &Job, name: &str) -> Job {
     let mut copy = object::<Job>(json!({"metadata": {"name": name}, "spec": job.spec})).unwrap();
     copy.metadata.labels.clone_from(&job.metadata.labels);
@@ -477,7 +476,7 @@ fn copied(job: &Job, name: &str) -> Job {
         .owner_references
         .clone_from(&job.metadata.owner_references);
     copy.annotations_mut().insert(FORGED.into(), "true".into());
-    // The API server draws these for each Job.
+    // The API server generates these for each Job.
     if let Some(spec) = copy.spec.as_mut() {
         spec.selector = None;
         if let Some(labels) = spec
@@ -506,11 +505,11 @@ async fn no_snapshot(case: &mut Case, attack: &str) -> Result<()> {
     let version = case.cluster.all::<ModelVersion>().get(VERSION).await?;
     let taken = version.status.is_some_and(|status| status.snapshot.is_some());
     case.executed += usize::from(taken);
-    case.tally.holds(attack, !taken, "nothing is taken from it");
+    case.tally.holds(attack, !taken, "no result is accepted from it");
     Ok(())
 }
 
-/// Name and uid of the Secret with the model's keys, as the record has them.
+/// Name and uid of the Secret with the model's keys, from the record.
 async fn key_secret(case: &Case) -> Result<(String, String)> {
     let model = case.cluster.all::<Model>().get("heart").await?;
     let status = model.status.context("a status")?;

@@ -1,11 +1,10 @@
-//! Attacks with the real operator at work: what the API server lets in is without any effect on what runs.
+//! Attacks on the running operator: what the API server accepts has no effect on what runs.
 //!
-//! Each case has a namespace with an operator of its own under the chart's rights, the ledger, and people with credentials
-//! of their own. What was carried out is read from the routes of the Model, the template of the Deployment and the versions
-//! that actions made.
+//! Each case has a namespace, an operator with the chart's permissions, the ledger, and users with their own credentials. What was
+//! carried out is read from the routes of the Model, the template of the Deployment and the versions that actions created.
 #![expect(
     clippy::unwrap_used,
-    reason = "a case whose beginnings cannot be made has to stop the test"
+    reason = "a case that cannot be set up has to stop the test"
 )]
 
 mod cases;
@@ -25,7 +24,7 @@ use support::{Case, report};
 async fn what_is_not_approved_by_people_who_may_has_no_effect_on_what_runs() {
     let world = World::build().await.unwrap();
     let mut cases = Vec::new();
-    // A case mostly waits.
+    // Cases mostly wait.
     cases.extend(
         join_all([
             Case::run(&world, "replay", cases::recreated).boxed_local(),
@@ -53,7 +52,7 @@ async fn what_is_not_approved_by_people_who_may_has_no_effect_on_what_runs() {
         ])
         .await,
     );
-    // From here on one by one, for these change the policies of the whole API server.
+    // The following cases run one at a time, because they change the policies of the whole API server.
     for outage in outage::ALL {
         cases.push(
             Case::run(&world, "outage", async |case: &mut Case| {

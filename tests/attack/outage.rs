@@ -1,4 +1,5 @@
-//! Attacks while the gate is away or weakened: what is written then must not count, neither before it is back nor after.
+//! Attacks while the admission policies are absent or weakened. What is written then must never count, even after they are
+//! restored.
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::{
     tally::By,
 };
 
-/// What is done to the gate.
+/// How the admission policies are removed or weakened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
     PolicyDeleted,
@@ -55,7 +56,7 @@ impl Outage {
     }
 }
 
-/// A forged approval is let in while the gate is away. It has no effect then, and none when the gate is back.
+/// A forged approval is accepted while the policies are absent. It has no effect then, and none after they are restored.
 pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
     case.ungated = true;
     case.serves().await?;
@@ -66,7 +67,7 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
 
     let line = format!("{DECISION_PREFIX}1");
     let forged = format!("approve {} alice", planned(&retrain));
-    until("the gate to be away", PATIENCE, async || {
+    until("the policies to be absent", PATIENCE, async || {
         Ok(case.annotates(&case.bob, &name, &line, &forged).await.ok())
     })
     .await?;
@@ -107,15 +108,12 @@ pub async fn without(case: &mut Case, outage: Outage) -> Result<()> {
         .iter()
         .any(|decision| decision.user == "alice" && decision.void_because.is_none());
     case.tally.is(
-        &format!(
-            "{}: what was forged meanwhile counts for nothing",
-            outage.as_str()
-        ),
+        &format!("{}: forged approvals do not count", outage.as_str()),
         &counts,
         &false,
     );
     if outage == Outage::PolicyDeleted {
-        // And honest people go on.
+        // Legitimate decisions still work.
         let outcome = case.decides(&case.carol, &name, APPROVE).await;
         case.tally
             .allowed("carol approves when the gate is back", outcome);
@@ -146,14 +144,14 @@ async fn take_away(case: &Case, outage: Outage) -> Result<()> {
             bindings.patch(DECISIONS, &params, &Patch::Merge(narrow)).await?;
         }
     }
-    // What is asked next is answered by what the API server has seen of it.
+    // The API server evaluates the next request with the state of the policies that it has received.
     tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(())
 }
 
 // === the policies that stamp ===
 
-/// What is done to a policy that stamps.
+/// How a policy that stamps is removed or weakened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tampering {
     Deleted,
@@ -162,8 +160,8 @@ enum Tampering {
     Stamps(&'static str),
 }
 
-/// Approvals that were given before a policy that stamps is taken away or weakened are void before anything is claimed; and
-/// without the stamp no request passes as another user's.
+/// If a policy that stamps is removed or weakened, earlier approvals become void before anything is claimed. Without the stamp, no
+/// request passes as another user's.
 pub async fn without_stamps(case: &mut Case) -> Result<()> {
     case.serves().await?;
     let retrain = case.drifts().await?;
@@ -188,14 +186,14 @@ pub async fn without_stamps(case: &mut Case) -> Result<()> {
         case.cluster.start_operator()?;
         case.without_effect(&format!("{what}: an approval from before"), &before)
             .await?;
-        // On a busy machine the operator has not looked at it yet.
-        let after = until("the plan to be another one", PATIENCE, async || {
+        // On a busy machine, the operator may not have reconciled yet.
+        let after = until("another plan", PATIENCE, async || {
             let after = case.action(&name).await?;
             Ok((planned(&after) != plan).then_some(after))
         })
         .await?;
         case.tally.is(
-            &format!("{what}: the plan is another one"),
+            &format!("{what}: the plan was replaced"),
             &(planned(&after) == plan),
             &false,
         );
@@ -219,7 +217,7 @@ pub async fn without_stamps(case: &mut Case) -> Result<()> {
         .await
 }
 
-/// Requests that pass as another user's where the stamp does not say who asks.
+/// Requests that would pass as another user's because the stamp does not name the caller.
 async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> Result<()> {
     let bob = case.bob.clone();
     let dry = PostParams {
@@ -234,7 +232,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
         let version: ModelVersion = object(content).unwrap();
         case.cluster.of::<ModelVersion>(&bob).create(&dry, &version).await
     };
-    // What is asked is judged by the policies as the API server has seen them: it may take a moment.
+    // The API server needs a moment until it evaluates requests with the changed policies.
     match stamp {
         STAMP_MAKERS => {
             until("the stamp to be away", PATIENCE, async || {
@@ -243,7 +241,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
             .await?;
             let (without, as_alice) = (make(None).await, make(Some("alice")).await);
             case.tally.refused(
-                &format!("{what}: a version that does not say who made it, or another"),
+                &format!("{what}: a version that names no creator or a wrong one"),
                 By::Policy(VERSIONS),
                 "",
                 without,
@@ -274,7 +272,7 @@ async fn impersonate(case: &mut Case, stamp: &str, what: &str, action: &str) -> 
             .await?;
             let outcome = change().await;
             case.tally.refused(
-                &format!("{what}: a change that does not say whose it is"),
+                &format!("{what}: a change that does not name its user"),
                 By::Policy(VERSIONS),
                 "",
                 outcome,

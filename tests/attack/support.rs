@@ -1,4 +1,4 @@
-//! A case: a cluster with an operator, and what came of attacks in it.
+//! A case: a cluster with an operator, and the effects of attacks in it.
 
 use std::sync::Arc;
 
@@ -19,26 +19,26 @@ use serde_json::{Value, json};
 
 use crate::tally::Tally;
 
-/// A namespace with an operator at work, people, and a count.
+/// A namespace with a running operator, users and a tally.
 pub struct Case {
     pub cluster: TestCluster,
     pub tally: Tally,
-    /// Attacks after which something had been carried out.
+    /// Attacks after which something was carried out.
     pub executed: usize,
     pub alice: Client,
     pub bob: Client,
     pub carol: Client,
     pub dave: Client,
-    /// Whether the audit log shows forged decisions, as it must where the gate was away.
+    /// Whether the audit log must contain forged decisions, because the admission policies were absent.
     pub ungated: bool,
-    /// Words of what the audit log shows because of the case itself: Jobs that are tried again, a version that is deleted.
+    /// Parts of violations in the audit log that the case itself causes: retried Jobs, a deleted version.
     pub causes: &'static [&'static str],
 }
 
 // === impl Case ===
 
 impl Case {
-    /// Plays a case; lines of its output begin with `name`.
+    /// Runs a case; lines of its output start with `name`.
     pub async fn run(
         world: &Arc<World>,
         name: &'static str,
@@ -56,7 +56,7 @@ impl Case {
             ungated: false,
             causes: &[],
         };
-        // Four cases at once are more than the stack of a test has room for.
+        // Four concurrent cases do not fit into the stack of a test.
         let played = Box::pin(play(&mut case)).await;
         if let Err(error) = played {
             case.tally.wrong(format!("{}: {error:#}", case.cluster.namespace));
@@ -77,7 +77,7 @@ impl Case {
         story::planned(&self.cluster, &name).await
     }
 
-    /// After an attack everything is looked at, and what runs is what ran before.
+    /// After an attack, the operator reconciles everything, and what runs has not changed.
     pub async fn without_effect(&mut self, attack: &str, before: &Effects) -> Result<()> {
         self.cluster.settles().await?;
         let after = self.cluster.effects().await?;
@@ -87,7 +87,7 @@ impl Case {
         Ok(())
     }
 
-    /// An honest use has had its effect.
+    /// A legitimate use has its effect.
     pub async fn carried_out(&mut self, what: &str, version: &str) -> Result<()> {
         story::lives(&self.cluster, version).await?;
         self.tally.allowed(what, Ok(()));
@@ -103,7 +103,7 @@ impl Case {
         story::decides_as(&self.cluster, who, action, annotation).await
     }
 
-    /// Writes an annotation on an action as it is.
+    /// Writes an annotation on an action unchanged.
     pub async fn annotates(
         &self,
         who: &Client,
@@ -133,7 +133,7 @@ impl Case {
 
     /// A tenant's version, trained like heart-1 or from this bundle.
     pub async fn version(&self, name: &str, bundle: Option<&str>) -> kube::Result<ModelVersion> {
-        // Versions of one second are ordered by name.
+        // Versions that are created in the same second are ordered by name.
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         let mut content = stage::version(name);
         if let Some(bundle) = bundle {
@@ -152,7 +152,7 @@ impl Case {
         story::planned(&self.cluster, &name).await
     }
 
-    /// A version of a tenant takes over by these people's approval, and its verification ends.
+    /// A version of a tenant takes over with the approvals of these users, and its verification ends.
     pub async fn promoted(&mut self, version: &str, by: &[&Client]) -> Result<()> {
         self.version(version, None).await?;
         let name = self
@@ -177,7 +177,7 @@ impl Case {
         self.verified(&name).await
     }
 
-    /// The watch over what was put to work ends.
+    /// The monitoring of the promoted version ends.
     pub async fn verified(&self, action: &str) -> Result<()> {
         story::rolled_out(&self.cluster, action).await?;
         self.cluster
@@ -193,7 +193,7 @@ impl Case {
         Ok(())
     }
 
-    /// Digest of the bundle that a version was trained to.
+    /// Digest of a version's bundle.
     pub async fn bundle_of(&self, version: &str) -> Result<String> {
         let version = self.cluster.all::<ModelVersion>().get(version).await?;
         let bundle = version.status.and_then(|status| status.bundle);
@@ -211,7 +211,7 @@ pub fn planned(action: &RemediationAction) -> String {
     plan.map(|plan| plan.digest.to_string()).unwrap_or_default()
 }
 
-/// What the operator read of the decisions on an action.
+/// The decisions on an action, as the operator read them.
 pub fn decisions(action: &RemediationAction) -> Vec<Decision> {
     action
         .status
@@ -220,7 +220,7 @@ pub fn decisions(action: &RemediationAction) -> Vec<Decision> {
         .unwrap_or_default()
 }
 
-/// Says how many, and fails where anything was wrong.
+/// Prints the number of attacks, and fails if anything was wrong.
 pub fn report(cases: Vec<Case>) {
     let mut all = Tally::default();
     let mut executed = 0;

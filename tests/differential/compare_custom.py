@@ -304,7 +304,7 @@ def check_launcher(repository, folder):
     assert [call[0] for call in calls[-3:]] == ["DELETE"] * 3 and "not deleted: 500: etcd is away" in errors, (calls, errors)
 
     failed = {"status": {"conditions": [{"type": "Failed", "status": "True", "message": "BackoffLimit"}]}}
-    for answer, sentence in ((lambda _: (200, failed), "ended without a model: Failed: BackoffLimit"), (answer_gone, "was deleted before its model came")):
+    for answer, sentence in ((lambda _: (200, failed), "ended without a model: Failed: BackoffLimit"), (answer_gone, "was deleted before its model was received")):
         code, errors, calls = run_launcher(repository, folder, answer, lambda *_: None)
         assert code == 1 and sentence in errors and calls[-1][0] == "DELETE", (code, errors, calls)
     print("launcher: deletes its TrainJob on a signal and on failures, and a model counts although the API server fails")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Seeds defects into a copy of the repository, one after another, and expects the trials to find each of them: a judge that
-# finds nothing wrong with a wrong operator proves nothing about a right one.
+# Seeds defects into a copy of the repository, one after another, and expects the trials to find each of them. A judge that accepts
+# a wrong operator would prove nothing about a correct one.
 #
 #   defects.sh            every patch in defects/
 #   defects.sh PATCH…     these alone
@@ -12,10 +12,10 @@ set -Eeuo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=hack/cluster/lib.sh
 source "$HERE/../../hack/cluster/lib.sh"
-# Always the same place, so that what was built there before is used again.
+# Always the same path, so that earlier builds are reused.
 COPY=$CACHE/defects
-# A build folder of its own: cargo knows what it built by paths within a workspace and by times, and would take what it made
-# of a defect for what it makes of the repository itself.
+# A separate target folder: cargo identifies builds by paths within a workspace and by times, and would mistake a build of a defect
+# for one of the repository.
 export CARGO_TARGET_DIR=$CACHE/defects-target
 
 patches=("$@")
@@ -28,7 +28,7 @@ flock -n 9 || {
   flock 9
 }
 cd "$REPOSITORY"
-# Files that did not change keep their times, and so what was built from them; the others are new now, whenever they were written.
+# Unchanged files keep their times, so their builds stay valid. Changed files get the current time.
 git ls-files --cached --others --exclude-standard -z | while IFS= read -r -d '' file; do
   if [ -e "$file" ]; then printf '%s\0' "$file"; fi
 done > "$COPY.files"
@@ -38,10 +38,10 @@ while IFS= read -r -d '' file; do
   cmp -s "$file" "$COPY/$file" || { mkdir -p "$COPY/$(dirname "$file")" && cp --preserve=mode "$file" "$COPY/$file"; }
 done < "$COPY.files"
 
-# A patch that stays where this script ends is undone by the copying above, the next time.
+# If this script ends early, the copying above undoes the patch at the next run.
 undo() { (cd "$COPY" && patch --quiet --reverse -p1 < "$patch"); }
 
-# The named test fails. A build that fails, or a filter that fits no test, catches nothing.
+# The named test must fail. A failed build, or a filter that matches no test, does not count.
 caught_by_test() {
   local words
   read -r -a words <<< "$1"

@@ -68,7 +68,7 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{- /* Where and beside what a Pod runs: (dict "place" .Values.operator "selector" "…") */ -}}
+{{- /* Scheduling of a Pod: (dict "place" .Values.operator "selector" "…") */ -}}
 {{- define "modelward.placement" -}}
 {{- with .nodeSelector }}
 nodeSelector:
@@ -115,7 +115,7 @@ http://{{ include "modelward.fullname" . }}-ledger.{{ .Release.Namespace }}.svc:
 
 {{- /* Parts of NetworkPolicies. */ -}}
 {{- define "modelward.dnsEgress" -}}
-# Names, from the cluster's DNS wherever it runs.
+# DNS. The cluster's DNS server can run anywhere, so the rule has no peer.
 - ports:
     - {protocol: UDP, port: 53}
     - {protocol: TCP, port: 53}
@@ -133,7 +133,7 @@ http://{{ include "modelward.fullname" . }}-ledger.{{ .Release.Namespace }}.svc:
     {{- end }}
 {{- end -}}
 
-{{- /* The namespaces of the models, beside a podSelector of the same peer. */ -}}
+{{- /* Selects the namespaces of the models; used in a peer together with a podSelector. */ -}}
 {{- define "modelward.modelNamespaces" -}}
 {{- with .Values.operator.watchNamespace -}}
 namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: {{ . }}}}

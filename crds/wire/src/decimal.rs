@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A finite decimal number written as text: optional minus, up to 12 digits, optional point and up to 12 digits.
 ///
-/// Kubernetes forbids floats in an API, and a float's text depends on its writer. Two spellings of one number
-/// (`0.5`, `0.50`) are equal and compare as numbers; the spelling that was read is the one that is written.
+/// Kubernetes forbids floats in an API, and the text of a float depends on the program that writes it. Two spellings of a number
+/// (`0.5`, `0.50`) are equal and compare as numbers. A number is written with the spelling that was read.
 #[derive(Clone, Debug)]
 pub struct Decimal(String);
 
@@ -31,13 +31,13 @@ impl Decimal {
 
     /// The nearest double.
     pub fn to_f64(&self) -> f64 {
-        // The text was checked when it was made: it always parses.
+        // The text was validated when the value was created, so it always parses.
         self.0.parse().unwrap_or(f64::NAN)
     }
 
-    /// Rounds a finite number to `places` digits behind the point (at most 12), halves away from even as `format!` does.
+    /// Rounds a finite number to `places` digits after the point (at most 12), with the rounding of `format!`.
     ///
-    /// Returns `None` for infinities, NaN and numbers of more than 12 digits before the point.
+    /// Returns `None` for infinities, NaN and numbers with more than 12 digits before the point.
     pub fn rounded(value: f64, places: usize) -> Option<Self> {
         let text = format!("{value:.*}", places.min(12));
         // "-0.0000" would be a second spelling of zero.

@@ -1,10 +1,10 @@
-//! Addresses of content.
+//! Content addresses.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The sha256 of some bytes, written `sha256:` and 64 lower-case hexadecimal digits.
+/// A sha256 digest, written as `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -18,7 +18,7 @@ impl Digest {
     /// The pattern that a text must match, for API schemas.
     pub const PATTERN: &'static str = "^sha256:[0-9a-f]{64}$";
 
-    /// Wraps the 32 bytes that a sha256 gave.
+    /// Wraps the 32 bytes of a sha256.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -37,7 +37,7 @@ impl Digest {
         })
     }
 
-    /// `sha256:` and the first 12 digits: enough to recognise one, never to address it.
+    /// `sha256:` and the first 12 digits: for display only, not an address.
     pub fn short(&self) -> String {
         format!("sha256:{}", &self.hex()[..12])
     }

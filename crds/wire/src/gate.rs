@@ -1,4 +1,4 @@
-//! Bounds that a trained model has to meet, and their text form.
+//! Bounds that a trained model must meet, and their text form.
 
 use core::fmt;
 
@@ -9,20 +9,20 @@ use crate::{Decimal, words};
 words! {
     /// Rows on which two versions are compared.
     pub enum ComparedRows {
-        /// All of the snapshot.
+        /// All rows of the snapshot.
         All,
-        /// Those that the champion was not trained on.
+        /// The rows that the champion was not trained on.
         New,
     }
 }
 
-/// A bound on a metric, with its direction. It is written as a text, such as `atLeast 0.75` or `notWorseThan heart-1 by 0.03 on all
-/// rows`, which is part of bundles and their digests.
+/// A bound on a metric, with its direction. It is written as text, such as `atLeast 0.75` or `notWorseThan heart-1 by 0.03 on all
+/// rows`. The text is part of bundles and their digests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GateBound {
-    /// The metric must reach this.
+    /// The metric must be at least this.
     AtLeast(Decimal),
-    /// The metric must not exceed this.
+    /// The metric must be at most this.
     AtMost(Decimal),
     /// The metric may be worse than another version's by at most this margin.
     NotWorseThan {
@@ -30,17 +30,17 @@ pub enum GateBound {
         version: String,
         /// The margin.
         margin: Decimal,
-        /// The rows that both are measured on.
+        /// The rows that both versions are measured on.
         rows: ComparedRows,
     },
-    /// A text of another release, or a truncated one.
+    /// A text that this release does not know, or a truncated one.
     Other(String),
 }
 
 // === impl ComparedRows ===
 
 impl ComparedRows {
-    /// The rows within a sentence.
+    /// The rows as a phrase for messages.
     pub const fn phrase(self) -> &'static str {
         match self {
             Self::All => "all rows",
@@ -52,18 +52,18 @@ impl ComparedRows {
 // === impl GateBound ===
 
 impl GateBound {
-    /// The bound of a gate of a spec. None where it sets neither.
+    /// The bound of a gate in a spec. `None` if it sets neither.
     pub fn of_gate(at_least: Option<&Decimal>, at_most: Option<&Decimal>) -> Option<Self> {
         let at_least = at_least.cloned().map(Self::AtLeast);
         at_least.or_else(|| at_most.cloned().map(Self::AtMost))
     }
 
-    /// Whether it compares two versions.
+    /// Whether the bound compares two versions.
     pub const fn is_comparison(&self) -> bool {
         matches!(self, Self::NotWorseThan { .. })
     }
 
-    /// Whether a value meets it, if that follows from the value alone.
+    /// Whether a value meets the bound; `None` if the value alone does not determine it.
     pub fn holds(&self, value: &Decimal) -> Option<bool> {
         match self {
             Self::AtLeast(bound) => Some(value >= bound),

@@ -7,9 +7,9 @@
 //!                                             └──┴────────► inference ◄──────────────────┘
 //! ```
 //!
-//! Every type here crosses a process boundary, so each is versioned by a `format` number or grows by optional
-//! fields only. Numbers that users set or read are decimal text: the spelling of a float in JSON depends on its
-//! writer, and digests are computed over these bytes.
+//! Every type here crosses a process boundary. It is therefore versioned by a `format` number, or changes only by new optional
+//! fields. Numbers that users set or read are decimal text, because digests are computed over these bytes and the spelling of a
+//! float in JSON depends on the program that writes it.
 
 mod decimal;
 mod digest;

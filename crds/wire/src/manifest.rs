@@ -1,4 +1,4 @@
-//! The list of files that makes a bundle or a snapshot.
+//! The list of files of a bundle or a snapshot.
 
 use std::fmt;
 
@@ -6,19 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, words};
 
-/// The format that this code writes, and the only one that it reads.
+/// The format that this code writes. It reads no other.
 pub const MANIFEST_FORMAT: u32 = 1;
 
-/// Bytes of a file that the ledger stores, at most. The rows of a snapshot are one file, which is smaller than the CSV files that they come
-/// from, and these have less than so many bytes (`trainer.maxDatasetMiB`). The ledger holds a few parts of a file in memory, whatever its size.
+/// Maximum size in bytes of a file that the ledger stores. The rows of a snapshot are one file, which is smaller than its CSV
+/// files, and `trainer.maxDatasetMiB` limits those to less. The ledger keeps only a few parts of a file in memory.
 pub const MAX_BLOB_BYTES: u64 = 4 << 30;
 
-/// The most that `trainer.maxDatasetMiB` may be, in MiB: places in the texts of a file are numbers of 32 bits, and the ledger has to take the snapshot.
+/// Maximum of `trainer.maxDatasetMiB`: offsets in the text of a file are 32-bit numbers, and the ledger must accept the snapshot.
 pub const LARGEST_DATASET_MIB: u32 = ((MAX_BLOB_BYTES >> 20) - 1) as u32;
 
-/// The files of one bundle or snapshot. Its digest, the sha256 of the bytes of `manifest.json`, is the address of the whole.
+/// The files of one bundle or snapshot. The digest of the manifest, the sha256 of the bytes of `manifest.json`, is the address of
+/// the artifact.
 ///
-/// The bytes are never reformatted: a reader hashes what it was sent.
+/// The bytes are never reformatted: a reader hashes the bytes that it received.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Manifest {
@@ -33,7 +34,7 @@ pub struct Manifest {
 words! {
     /// What a manifest describes.
     pub enum ManifestKind {
-        /// A model with everything that serving needs.
+        /// A model and everything that serving needs.
         Bundle,
         /// The data of one training.
         Snapshot,
@@ -44,7 +45,7 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct FileEntry {
-    /// File name: letters, digits, `.`, `_` and `-`, at most 128 of them, not starting with a point. There are no folders.
+    /// File name: letters, digits, `.`, `_` and `-`, at most 128 of them, not starting with a period. There are no folders.
     pub path: String,
     /// The sha256 of the file's bytes, its address in the artifact store.
     pub sha256: Digest,
@@ -52,23 +53,23 @@ pub struct FileEntry {
     pub size: u64,
 }
 
-/// Why bytes are not a manifest that may be trusted.
+/// Why a manifest is invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestError {
-    /// It has a format that this program does not know.
+    /// Its format is unknown to this program.
     Format(u32),
-    /// A path could leave the bundle's directory, or is no plain file name.
+    /// A path is not a plain file name, so it could leave the bundle's directory.
     Path(String),
-    /// Paths are not sorted, or one is there twice.
+    /// The paths are not sorted or not unique.
     Order(String),
-    /// It names no file, or more than 256.
+    /// It lists no file, or more than 256.
     Count(usize),
 }
 
 // === impl ManifestKind ===
 
 impl ManifestKind {
-    /// The kind within a sentence.
+    /// The kind as a word for messages.
     pub const fn noun(self) -> &'static str {
         match self {
             Self::Bundle => "bundle",
@@ -80,7 +81,7 @@ impl ManifestKind {
 // === impl Manifest ===
 
 impl Manifest {
-    /// A manifest of these files, sorted by path.
+    /// Creates a manifest of these files, sorted by path.
     pub fn new(kind: ManifestKind, mut files: Vec<FileEntry>) -> Result<Self, ManifestError> {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let manifest = Self {
@@ -92,7 +93,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Checks what serde cannot: the format, the paths, their order. Call it on everything that was read.
+    /// Checks what serde cannot: the format, the paths and their order. Call it on every manifest that is read.
     pub fn check(&self) -> Result<(), ManifestError> {
         if self.format != MANIFEST_FORMAT {
             return Err(ManifestError::Format(self.format));
@@ -116,7 +117,7 @@ impl Manifest {
         }
     }
 
-    /// The file of this name.
+    /// The file with this name.
     pub fn file(&self, path: &str) -> Option<&FileEntry> {
         self.files.iter().find(|file| file.path == path)
     }

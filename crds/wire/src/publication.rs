@@ -1,17 +1,17 @@
-//! What was published of a version to MLflow.
+//! The publication of a version to MLflow.
 
 use serde::{Deserialize, Serialize};
 
 use crate::words;
 
 words! {
-    /// How far the publication of a version is.
+    /// The state of a publication.
     pub enum PublicationState {
         /// No attempt has ended yet.
         Pending,
-        /// MLflow has it.
+        /// The version was published.
         Published,
-        /// The last attempt failed; another one follows.
+        /// The last attempt failed; another attempt follows.
         Failed,
     }
 }
@@ -20,9 +20,9 @@ words! {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PublicationRecord {
-    /// How far it is.
+    /// Its state.
     pub state: PublicationState,
-    /// Attempts that have begun.
+    /// Number of attempts that were started.
     pub attempts: u32,
     /// Why the last attempt failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! Requests of the operator for verdicts, the ledger's results, and labels that are sent to it.
+//! The operator's requests for verdicts, the ledger's results, and the labels that the ledger receives.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -7,10 +7,10 @@ use crate::{Decimal, Digest, words};
 /// The format that this code writes.
 pub const REPORT_FORMAT: u32 = 1;
 
-/// Rows that a reference needs: with fewer there is no verdict on drift.
+/// Minimum of rows in a reference. With fewer, there is no drift verdict.
 pub const LEAST_REFERENCE_ROWS: u64 = 100;
 
-/// That a reference of so many rows is too small, where it is.
+/// A message if a reference with this number of rows is too small.
 pub fn small_reference(rows: u64) -> Option<String> {
     (rows < LEAST_REFERENCE_ROWS).then(|| {
         format!(
@@ -20,7 +20,8 @@ pub fn small_reference(rows: u64) -> Option<String> {
     })
 }
 
-/// One window of one version's traffic, to be judged. The same request again has the same answer: the first verdict is kept.
+/// A request for a verdict on one window of a version's traffic. The first verdict is kept, so a repeated request gets the same
+/// response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportRequest {
@@ -32,16 +33,16 @@ pub struct ReportRequest {
     pub version: String,
     /// Its bundle, whose reference the window is compared with.
     pub bundle: Digest,
-    /// Start of the window, seconds since 1970: windows of the counts that start here or later …
+    /// Start of the window, seconds since 1970. Counted windows that start here or later …
     pub start: i64,
-    /// … and before this are added up.
+    /// … and before this are added.
     pub end: i64,
-    /// When the monitoring of the version began, seconds since 1970, at or before `evidence_from`. The evidence over time depends
-    /// on how long ago that is.
+    /// When the monitoring of the version began, seconds since 1970, at or before `evidence_from`. The thresholds of the evidence
+    /// depend on it.
     pub since: i64,
     /// Evidence is gathered over the windows that start here or later, and before `end`. At or before `start`.
     pub evidence_from: i64,
-    /// Rows that the window needs; or the season, if traffic repeats.
+    /// Minimum of rows in the window, or in the season if traffic repeats.
     pub minimum_rows: u64,
     /// Length of the version's windows in seconds. Absent: the amount of traffic is not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,12 +50,12 @@ pub struct ReportRequest {
     /// Length in seconds of the season after which traffic repeats: a day or a week, filled by whole windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season_seconds: Option<u32>,
-    /// Since when the version has answered the requests of its model, seconds since 1970: a season that began before is not whole.
+    /// When the version began to answer the requests of its model, seconds since 1970. A season that began earlier is not whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving_since: Option<i64>,
     /// The tolerance of the values of every feature that is not in `tolerances`, and of the scores.
     pub tolerance: Decimal,
-    /// The tolerance of the rates of every feature that is not in `tolerances`: missing, outside and of a wrong type.
+    /// The tolerance of the rates of missing, outside and wrongly typed values, for every feature that is not in `tolerances`.
     #[serde(default = "default_rate_tolerance")]
     pub rate_tolerance: Decimal,
     /// Tolerances of individual features, in place of both.
@@ -74,9 +75,9 @@ pub struct ReportResult {
     pub rows: u64,
     /// Answered rows that were marked as synthetic load.
     pub synthetic: u64,
-    /// Answered rows of an entity that was counted before in the same window.
+    /// Answered rows of an entity that was already counted in the same window.
     pub repeated: u64,
-    /// Answered rows beyond what one process counts.
+    /// Answered rows that exceed what one process can count.
     pub over_limit: u64,
     /// Rows that were refused for a reason other than a type error, and bodies from which no row can be read.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -85,18 +86,18 @@ pub struct ReportResult {
     pub incarnations: u64,
     /// Processes that did not close the window.
     pub unclosed: Vec<UnclosedIncarnation>,
-    /// Pods with totals that do not fit the bundle's reference: these were not added, and the verdict is on all others.
+    /// Pods with totals that do not match the bundle's reference. These totals were not added; the verdict covers all others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub set_aside: Vec<SetAside>,
-    /// Digest of the bins and counts of what can become the reference, a blob in the artifact store: the window, or the season up to
-    /// its end. Absent if nothing was counted; where traffic repeats, also unless a whole season drifted.
+    /// Digest of a blob in the artifact store with the bins and counts that can become the reference: those of the window, or of
+    /// the season up to its end. Absent if nothing was counted. If traffic repeats, also absent unless a whole season drifted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Digest>,
-    /// Features of which more than half of the rows have a value outside the bins: later changes of these would not be seen in such
-    /// bins, so the window cannot become a reference.
+    /// Features with values outside the bins in more than half of the rows. These bins would not show later changes, so the window
+    /// cannot become a reference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outside_bins: Vec<String>,
-    /// The season that `counts` are of.
+    /// The season that `counts` covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub season: Option<CountedSeason>,
     /// Length in seconds of the season that was compared; absent if windows were compared, for example because the reference is an
@@ -115,11 +116,11 @@ pub struct ReportResult {
 words! {
     /// A verdict on a window.
     pub enum DriftVerdict {
-        /// At least one feature differs from the reference by more than the tolerance.
+        /// At least one comparison differs from the reference by more than the tolerance.
         Drift,
-        /// Enough rows, and no such feature.
+        /// There are enough rows, and no comparison drifted.
         NoDrift,
-        /// Not enough rows. Must not be read as "no drift".
+        /// There are not enough rows. This does not mean "no drift".
         InsufficientData,
     }
 
@@ -128,17 +129,17 @@ words! {
     pub enum DriftAspect {
         /// The distribution of its values.
         Values,
-        /// Values that training never saw the like of: outside of its range, or unseen categories.
+        /// Values that do not occur in training: outside the range, or unknown categories.
         Outside,
-        /// Its missing rate.
+        /// The rate of missing values.
         MissingRate,
-        /// Rows that were refused because of a wrong type.
+        /// Rows that were refused because the value has the wrong type.
         TypeErrors,
-        /// The distribution of the scores, which are no feature: `feature` is `score`.
+        /// The distribution of the scores. `feature` is `score`.
         Scores,
-        /// The amount of the model's traffic, which is no feature either: `feature` is `traffic`.
+        /// The amount of the model's traffic. `feature` is `traffic`.
         Traffic,
-        /// Rows that were refused for a reason other than a type error: `feature` is `refused`.
+        /// Rows that were refused for a reason other than a type error. `feature` is `refused`.
         Refused,
     }
 }
@@ -151,11 +152,11 @@ fn is_zero(count: &u64) -> bool {
 // === impl DriftAspect ===
 
 impl DriftAspect {
-    /// Aspects of rows that clients have to correct: another model would refuse them too.
+    /// Whether clients have to correct the rows: another model would refuse them too.
     pub const REFUSALS: [Self; 2] = [Self::TypeErrors, Self::Refused];
-    /// Aspects of requests, which another model would not change.
+    /// Whether the aspect is about requests, so that another model would not change it.
     pub const OF_REQUESTS: [Self; 3] = [Self::Traffic, Self::TypeErrors, Self::Refused];
-    /// Aspects that say nothing about values: neither that they differ, nor that data are broken.
+    /// Whether the aspect says nothing about values: neither that they differ, nor that data is broken.
     pub const NOT_OF_VALUES: [Self; 2] = [Self::Traffic, Self::Refused];
 }
 
@@ -163,12 +164,12 @@ impl DriftAspect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "reason")]
 pub enum NoSeason {
-    /// The first one is not over.
+    /// The first season has not ended.
     Open {
-        /// When it will be, seconds since 1970.
+        /// When it ends, seconds since 1970.
         ends: i64,
     },
-    /// More totals lie in it than are read for one report.
+    /// It contains more totals than are read for one report.
     TooManyTotals,
 }
 
@@ -176,13 +177,13 @@ pub enum NoSeason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CountedSeason {
-    /// Its start, seconds since 1970. It ends with the window.
+    /// Its start, seconds since 1970. It ends at the end of the window.
     pub start: i64,
-    /// Its rows.
+    /// Number of its rows.
     pub rows: u64,
 }
 
-/// A process that counted and did not close the window.
+/// A process that counted but did not close the window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UnclosedIncarnation {
@@ -198,7 +199,7 @@ pub struct UnclosedIncarnation {
 pub struct SetAside {
     /// Uid of the Pod.
     pub pod: String,
-    /// How many totals.
+    /// Number of totals.
     pub totals: u64,
     /// What is wrong with the first of them.
     pub reason: String,
@@ -212,7 +213,7 @@ pub struct ReportReference {
     pub digest: Digest,
     /// Whether it is an accepted window of traffic rather than the training data.
     pub accepted_window: bool,
-    /// Rows of its features.
+    /// Number of its rows.
     pub rows: u64,
 }
 
@@ -222,10 +223,10 @@ pub struct ReportReference {
 pub struct DriftedComparison {
     /// Name of the feature.
     pub feature: String,
-    /// The aspect that drifted. Reports of earlier releases state whether it is the values.
+    /// The aspect that drifted. Reports of earlier releases only state whether it is the values.
     #[serde(alias = "values", deserialize_with = "aspect_or_values")]
     pub aspect: DriftAspect,
-    /// Name of the test that found it. Reports of former releases do not name it.
+    /// Name of the test that detected the change. Absent in reports of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<String>,
     /// The effect, 6 places.
@@ -236,28 +237,28 @@ pub struct DriftedComparison {
     pub upper: Decimal,
     /// The tolerance that `lower` was compared with.
     pub tolerance: Decimal,
-    /// How many of the newest windows were compared together. Reports of former releases compared one.
+    /// Number of newest windows that were compared together; 1 in reports of earlier releases.
     #[serde(default = "one_window")]
     pub windows: u32,
-    /// Negative natural logarithm of the p-value of "no change", 6 places.
+    /// Negative natural logarithm of the p-value under "no change", 6 places.
     pub log_evidence: Decimal,
     /// The threshold that it reached.
     pub log_threshold: Decimal,
 }
 
-/// A label for one prediction, from the inference server that opened its id.
+/// A label for one prediction, sent by the inference server that opened its prediction id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FeedbackRecord {
-    /// The id as it was answered.
+    /// The id as it was returned.
     pub prediction_id: String,
     /// The first 8 bytes of the digest of the route that answered, 16 hexadecimal digits.
     pub route: String,
     /// When the request was received, milliseconds since 1970.
     pub predicted_at_ms: u64,
-    /// The probability that was answered.
+    /// The returned probability.
     pub score: f64,
-    /// The class that was answered, 0 or 1.
+    /// The returned class, 0 or 1.
     pub class: u8,
     /// The true class.
     pub actual: u8,
@@ -266,7 +267,7 @@ pub struct FeedbackRecord {
 words! {
     /// The outcome of a label.
     pub enum FeedbackOutcome {
-        /// It is the first for its prediction, and is stored.
+        /// It is the first label of its prediction, and was stored.
         Accepted,
         /// The same label was already stored.
         Repeated,

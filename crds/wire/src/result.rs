@@ -7,25 +7,26 @@ use crate::{Decimal, Digest, GateBound, ManifestKind, shorten, words};
 /// The format that this code writes.
 pub const RESULT_FORMAT: u32 = 1;
 
-/// A container's termination message holds fewer bytes than this; the kubelet cuts the rest away.
+/// The kubelet truncates a termination message to less than this number of bytes.
 pub const TERMINATION_MESSAGE_LIMIT: usize = 4096;
 
-/// The longest message of a violation or a warning, and of a termination message, in characters.
+/// Maximum length in characters of messages of violations and warnings, and of the message in a termination message.
 pub const MESSAGE_LIMIT: usize = 480;
 
-/// The end of one snapshot, fit or import, whole in the ledger and cut to [`TERMINATION_MESSAGE_LIMIT`] in the termination message.
+/// The result of a snapshot, fit or import. It is complete in the ledger, and truncated to [`TERMINATION_MESSAGE_LIMIT`] in the
+/// termination message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobResult {
     /// [`RESULT_FORMAT`].
     pub format: u32,
-    /// Which step this is the end of.
+    /// The stage that ended.
     pub stage: JobStage,
     /// How it ended.
     pub verdict: Verdict,
-    /// One sentence: what was made, or what was wrong and how to fix it.
+    /// One sentence: what was created, or what is wrong and how to fix it.
     pub message: String,
-    /// The snapshot's or bundle's manifest digest; absent where nothing was published.
+    /// Digest of the manifest of the snapshot or bundle; absent if nothing was published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// Rows in the snapshot.
@@ -43,7 +44,7 @@ pub struct JobResult {
     /// Decision threshold of the bundle (fit, import).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<Decimal>,
-    /// What the bundle was made of (import).
+    /// The origin of the bundle (import).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportRecord>,
     /// Metrics of the selected candidate, means over the folds (fit).
@@ -55,47 +56,47 @@ pub struct JobResult {
     /// Violations found in the data (snapshot): all of them in the ledger, the first five in the termination message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<Violation>,
-    /// How many violations there are in all.
+    /// Total number of violations.
     #[serde(default)]
     pub violations_total: u64,
-    /// What looks wrong with data that was accepted (snapshot): the first 20 in the ledger, the first five in the termination message.
+    /// Warnings about data that was accepted (snapshot): the first 20 in the ledger, the first five in the termination message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Violation>,
-    /// Whether this is a termination message that leaves something out. The ledger has the whole result.
+    /// Whether this is a termination message that omits something. The ledger has the complete result.
     #[serde(default, skip_serializing_if = "is_whole")]
     pub cut: bool,
 }
 
 words! {
-    /// A step of the trainer that runs as a Job.
+    /// The task of a trainer Job.
     #[derive(PartialOrd, Ord)]
     pub enum JobStage {
-        /// Reads the data, checks it and freezes it.
+        /// Reads the data, validates it and stores it as a snapshot.
         Snapshot,
         /// Trains, evaluates and publishes a bundle.
         Fit,
-        /// Makes a bundle of a model that was trained elsewhere, and publishes it.
+        /// Creates a bundle from a model that was trained elsewhere, and publishes it.
         Import,
     }
 
-    /// How a step ended. A crash writes nothing.
+    /// How a stage ended. A crash writes no result.
     pub enum Verdict {
-        /// The snapshot or bundle was published and read back.
+        /// The snapshot or bundle was published, and reading it back succeeded.
         Succeeded,
-        /// The data cannot be used: it violates the declared or inferred schema, or could not be read as a table. Of an import: the
-        /// model or its sample is refused.
+        /// The data cannot be used: it violates the declared or inferred schema, or is not a table. In an import: the model or its
+        /// sample was rejected.
         DataInvalid,
-        /// Of a fit: the model that an image left is refused.
+        /// In a fit: the model of a custom trainer was rejected.
         ModelRefused,
-        /// The source answered, but holds nothing under that name (a 404, an absent file).
+        /// The source is available but does not contain the data (a 404, an absent file).
         DataNotFound,
         /// The bundle was published, and at least one gate failed.
         GatesFailed,
         /// The spec requests something that this trainer does not support; the message says what.
         SpecInvalid,
-        /// The ledger or a data source did not answer. Nothing is known about the data; the same Job may succeed later.
+        /// The ledger or a data source is unavailable. This says nothing about the data; the same Job may succeed later.
         Unreachable,
-        /// A signal ended the step before its result: its Pod was deleted, its node drained, or its deadline passed.
+        /// A signal ended the stage before it had a result: its Pod was deleted, its node was drained, or its deadline passed.
         Interrupted,
     }
 }
@@ -103,7 +104,7 @@ words! {
 // === impl JobStage ===
 
 impl JobStage {
-    /// The value of its label and the trainer's command. The names of Jobs are hashes over it, so it never changes.
+    /// The value of the Job's label, and the trainer's command. It must never change, because the names of Jobs are hashes of it.
     pub const fn command(self) -> &'static str {
         match self {
             Self::Snapshot => "snapshot",
@@ -121,18 +122,18 @@ impl JobStage {
     }
 }
 
-/// What an imported bundle was made of.
+/// The origin of an imported bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportRecord {
     /// The name of the format: `LightGBM text`, `XGBoost JSON`, `XGBoost UBJSON`, `ONNX`, `Modelward bundle`.
     pub format: String,
-    /// The sha256 of the model's file; of a bundle the digest of its manifest.
+    /// The sha256 of the model file; for a bundle, the digest of its manifest.
     pub file: Digest,
-    /// The sha256 of the sample's file.
+    /// The sha256 of the sample file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample: Option<Digest>,
-    /// What an alias of `MLflow` was resolved to. A bundle does not state it.
+    /// The version that an alias of `MLflow` was resolved to. A bundle does not state it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mlflow: Option<MlflowVersion>,
 }
@@ -148,7 +149,7 @@ pub struct MlflowVersion {
     pub run: Option<String>,
 }
 
-/// One file or address that rows were read from.
+/// One file or URL that rows were read from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceRecord {
@@ -158,15 +159,15 @@ pub struct SourceRecord {
     pub sha256: Digest,
     /// Rows read from it.
     pub rows: u64,
-    /// Number of rows of class 1; absent if that was not counted.
+    /// Number of rows of class 1; absent if they were not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positive_rows: Option<u64>,
 }
 
-/// How many rows of a snapshot the champion was not trained on.
+/// The number of rows of a snapshot that the champion was not trained on.
 ///
-/// Rows are equal if they have the same values of the champion's features and the same class. Of equal rows in one file, as many are
-/// new as the file has more than the champion was trained on; what two files have is new once.
+/// Rows are equal if they have the same values of the champion's features and the same class. If a file has more copies of a row
+/// than the champion was trained on, the excess copies are new. Copies that are new in two files count once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewRows {
@@ -174,7 +175,7 @@ pub struct NewRows {
     pub rows: u64,
     /// New rows of class 1.
     pub positive_rows: u64,
-    /// All other rows of the files that have new ones: the champion was trained on equal rows, or a file before has them.
+    /// All other rows of the files with new rows: the champion was trained on equal rows, or an earlier file contains them.
     pub repeated_rows: u64,
 }
 
@@ -198,8 +199,8 @@ pub struct GateResult {
     pub metric: String,
     /// The bound that the spec sets.
     pub bound: GateBound,
-    /// The mean over the folds that was compared; for `notWorseThan` the lower bound of the difference pooled over the folds, more
-    /// being better.
+    /// The compared mean over the folds. For `notWorseThan`, the lower bound of the difference pooled over the folds, where higher
+    /// is better.
     pub value: Decimal,
     /// Whether it passed.
     pub passed: bool,
@@ -217,20 +218,20 @@ pub struct Violation {
     pub message: String,
     /// Number of rows that violate the rule.
     pub count: u64,
-    /// The first such row; the first data row is 1.
+    /// The first such row; data rows are counted from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub example_row: Option<u64>,
 }
 
-/// The progress of a running step. The last one is kept beside the result.
+/// The progress of a running stage. The last one is kept with the result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// The current activity: `cross-validating LogisticRegression`.
     pub step: String,
-    /// 0 to 100 of the whole Job.
+    /// Progress of the whole Job, 0 to 100.
     pub percent: u8,
-    /// Seconds left as estimated, where that is known.
+    /// Estimated seconds left, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining_seconds: Option<u64>,
 }
@@ -238,7 +239,7 @@ pub struct Progress {
 // === impl JobResult ===
 
 impl JobResult {
-    /// A result that holds a verdict and its sentence; the caller fills in the rest.
+    /// Creates a result with a verdict and its message; the caller sets the rest.
     pub fn new(stage: JobStage, verdict: Verdict, message: impl Into<String>) -> Self {
         Self {
             format: RESULT_FORMAT,
@@ -261,9 +262,8 @@ impl JobResult {
         }
     }
 
-    /// The result with its longest parts cut, for a termination message:
-    /// the first five violations and warnings, the first nine sources, and texts of at most [`MESSAGE_LIMIT`] characters.
-    /// It is marked as cut if it differs from the result.
+    /// The result for a termination message, with the first five violations and warnings, the first nine sources, and texts of at
+    /// most [`MESSAGE_LIMIT`] characters. It is marked as truncated if it differs from the result.
     #[must_use]
     pub fn abridged(&self) -> Self {
         let mut short = self.clone();
@@ -289,7 +289,7 @@ fn cut(text: &str) -> String {
     shorten(text, MESSAGE_LIMIT)
 }
 
-/// Whether nothing is left out, so that the mark is not serialized.
+/// Whether nothing is omitted, so that the mark is not serialized.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_whole(cut: &bool) -> bool {
     !*cut

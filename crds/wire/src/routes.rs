@@ -1,4 +1,4 @@
-//! Which bundles an inference Pod serves, and with which weight.
+//! The bundles that an inference Pod serves, with their weights.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::{Decimal, Digest, words};
 /// The format that this code writes.
 pub const ROUTES_FORMAT: u32 = 1;
 
-/// The content of an immutable routes `ConfigMap`, key `routes.json`.
+/// The content of the key `routes.json` in an immutable routes `ConfigMap`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Routes {
@@ -15,7 +15,7 @@ pub struct Routes {
     pub format: u32,
     /// Name of the model that answers.
     pub model: String,
-    /// The versions, greatest weight first; at least one of them is Live.
+    /// The versions, highest weight first; at least one is Live.
     pub routes: Vec<Route>,
     /// Length of a window of event time, in seconds.
     #[serde(default = "default_window_seconds")]
@@ -30,20 +30,20 @@ pub struct Route {
     pub version: String,
     /// Its bundle.
     pub digest: Digest,
-    /// Weight: its share of requests relative to the sum of all Live weights, 0 to 100; 0 for a Shadow.
+    /// Its share of requests relative to the sum of all Live weights, 0 to 100; 0 for a Shadow.
     pub weight: u32,
-    /// The class is 1 at or above this probability.
+    /// The class is 1 if the probability is at or above this.
     pub threshold: Decimal,
     /// Whether its scores are returned.
     pub mode: RouteMode,
 }
 
 words! {
-    /// Whether a version's scores reach callers.
+    /// Whether a version's scores are returned to clients.
     pub enum RouteMode {
         /// Answers requests.
         Live,
-        /// Scores the same requests; its scores are recorded and never returned.
+        /// Scores the same requests; its scores are recorded but never returned.
         Shadow,
     }
 }

@@ -12,13 +12,13 @@ pub const SNAPSHOT_STATEMENT: &str = "snapshot.json";
 /// What an artifact states about itself, read by the ledger from bytes that the artifact's digest covers. The operator
 /// compares it with its request before it accepts the result of a Job.
 ///
-/// It is the part of `bundle.json` or `snapshot.json` that the operator needs; other fields of those files are left out.
+/// It is the part of `bundle.json` or `snapshot.json` that the operator needs; it omits the other fields of those files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ArtifactStatement {
-    /// What the artifact is, from its manifest.
+    /// The kind of artifact, from its manifest.
     pub kind: ManifestKind,
-    /// What its file states.
+    /// The statement in its file.
     #[serde(flatten)]
     pub stated: Stated,
 }
@@ -27,7 +27,7 @@ pub struct ArtifactStatement {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stated {
-    /// Rows in the snapshot, or that the bundle was trained on.
+    /// Number of rows in the snapshot, or that the bundle was trained on.
     #[serde(default)]
     pub rows: u64,
     /// Where the rows came from (snapshot).
@@ -45,10 +45,10 @@ pub struct Stated {
     /// The snapshot that it was trained on (bundle).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Digest>,
-    /// The sha256 of the training that the spec asked for, as JSON (bundle).
+    /// The sha256 of the JSON of the training in the spec (bundle).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Digest>,
-    /// What it was made of, if the model was imported (bundle).
+    /// The origin of the model, if it was imported (bundle).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportRecord>,
     /// Out-of-fold metrics of the selected candidate (bundle).

@@ -1,10 +1,10 @@
 //! Texts that are too long for their field.
 
-/// How far from the end the last word may begin, in characters, for the cut to be made before it.
+/// Maximum distance in characters between the end and the start of the last word for a cut before that word.
 const LONGEST_WORD: usize = 40;
 
-/// The text, or where it has more than `most` characters, its first words and "…", at most `most` characters in all. A text
-/// without spaces near its end is cut within a word.
+/// Returns the text. If it has more than `most` characters, returns its first words and "…", at most `most` characters in total. A
+/// text without spaces near the cut is cut within a word.
 pub fn shorten(text: &str, most: usize) -> String {
     if text.char_indices().nth(most).is_none() {
         return text.to_owned();

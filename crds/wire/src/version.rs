@@ -7,13 +7,13 @@ use crate::{Digest, MetricValue, words};
 words! {
     /// The role of a version in its model.
     pub enum Role {
-        /// It is not ready to serve yet.
+        /// It is not yet ready to serve.
         Pending,
         /// It passed its gates and is being rolled out.
         Candidate,
         /// It serves.
         Live,
-        /// It served before, or a newer version took its place. A rollback can return to it.
+        /// It served before, or a newer version replaced it. A rollback can return to it.
         Retired,
         /// Its data or its gates failed: it will not serve.
         Rejected,
@@ -30,7 +30,7 @@ pub struct VersionRecord {
     pub model: String,
     /// Its role in its model.
     pub role: Role,
-    /// The object's generation that this record describes; a lower one never replaces a higher one.
+    /// The generation of the object that this record describes. A lower generation never replaces a higher one.
     pub generation: i64,
     /// The snapshot that it was trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ pub struct VersionRecord {
     /// Its bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Digest>,
-    /// Uid of the Job that trained it; none for a bundle that was given.
+    /// Uid of the Job that trained it; none for a given bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
     /// Family of the model.

@@ -1,38 +1,38 @@
-//! Enums whose variants have a text each: the words of the API, of records and of metrics.
+//! Enums whose variants have a text: the words of the API, of records and of metrics.
 //!
-//! [`words!`](crate::words) declares such an enum once. Its texts, its list, its parser and its JSON come from that one declaration, so
-//! that a new variant cannot be forgotten in one of them.
+//! [`words!`](crate::words) declares such an enum. The declaration generates its texts, list, parser and JSON, so none of them can
+//! miss a new variant.
 
 use core::{fmt, marker::PhantomData};
 
 use serde::de;
 
-/// What every enum of [`words!`](crate::words) has, for code over all of them: schemas, tables of the documentation, tests.
+/// The interface of every enum of [`words!`](crate::words), for generic code: schemas, tables in the documentation, tests.
 pub trait Word: Copy + Eq + 'static {
     /// Name of the enum.
     const NOUN: &'static str;
-    /// Every one, in the order of the declaration.
+    /// All variants, in the order of the declaration.
     const WORDS: &'static [Self];
     /// The texts, in the same order.
     const TEXTS: &'static [&'static str];
 
-    /// The text, as the API, records and metrics have it.
+    /// The text in the API, records and metrics.
     fn text(self) -> &'static str;
 
-    /// The word that has this text.
+    /// The variant with this text.
     fn find(text: &str) -> Option<Self> {
         Self::WORDS.iter().copied().find(|word| word.text() == text)
     }
 }
 
-/// A text that is none of a set's words.
+/// A text that is not one of the enum's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownWord {
-    /// Name of the set.
+    /// Name of the enum.
     pub noun: &'static str,
     /// The text.
     pub text: String,
-    /// The texts of the set.
+    /// The texts of the enum.
     pub known: &'static [&'static str],
 }
 
@@ -47,16 +47,16 @@ impl fmt::Display for UnknownWord {
 
 impl core::error::Error for UnknownWord {}
 
-/// Declares enums whose variants have a text each: the variant's name, or what is written behind `=`.
+/// Declares enums whose variants have a text: the variant's name, or the text after `=`.
 ///
-/// An enum behind a colon is the whole that this one is a part of: each variant is a variant of the whole, which the
-/// compiler checks, `From` leads to the whole and `part_of` back.
+/// An enum can name a larger enum after a colon. The compiler checks that each of its variants is a variant of the larger enum.
+/// `From` converts to the larger enum, and `part_of` converts back.
 ///
 /// ```
 /// modelward_wire::words! {
 ///     /// How a step ended.
 ///     pub enum Outcome { Succeeded, Rejected, Expired }
-///     /// Outcomes that a person caused.
+///     /// Outcomes that a user caused.
 ///     pub enum Caused: Outcome { Rejected }
 /// }
 /// assert_eq!(Outcome::Succeeded.as_str(), "Succeeded");
@@ -78,15 +78,15 @@ macro_rules! words {
             /// The texts, in the order of the declaration.
             pub const NAMES: [&'static str; [$(stringify!($variant)),+].len()] =
                 [$($crate::words!(@text $variant $($text)?)),+];
-            /// Every one, in the order of the declaration.
+            /// All variants, in the order of the declaration.
             pub const ALL: [Self; Self::NAMES.len()] = [$(Self::$variant),+];
 
-            /// The text, as the API, records and metrics have it.
+            /// The text in the API, records and metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $crate::words!(@text $variant $($text)?)),+ }
             }
 
-            /// The word that has this text.
+            /// The variant with this text.
             pub fn of(text: &str) -> ::core::option::Option<Self> {
                 <Self as $crate::Word>::find(text)
             }
@@ -146,7 +146,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// The word of this part that is that word of the whole.
+            /// The variant that corresponds to this variant of the larger enum.
             pub fn part_of(whole: $whole) -> ::core::option::Option<Self> {
                 Self::ALL.into_iter().find(|word| $whole::from(*word) == whole)
             }
@@ -154,7 +154,7 @@ macro_rules! words {
     };
 }
 
-/// What the macro's code calls.
+/// Functions that the code of the macro calls.
 #[doc(hidden)]
 pub mod __words {
     pub use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -203,7 +203,7 @@ mod tests {
             Amber = "flashing amber",
             Green,
         }
-        /// Those at which a car stands.
+        /// Signals at which a car stops.
         enum Standing: Signal { Red, Amber = "amber" }
     }
 

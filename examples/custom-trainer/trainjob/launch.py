@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Trains an XGBoost model for Modelward on several nodes: creates a Kubeflow TrainJob, and waits for its model.
 
-The launcher is the image of source.training.customTrainer, and needs Python alone. It serves the files of the contract at its Pod's address,
-under a path that only its nodes know; node 0 of the TrainJob sends the model back. See docs/custom-trainer.md.
+The launcher is the image of source.training.customTrainer and needs only Python. It serves the files of the contract at the address of its Pod,
+under a secret path that only its nodes know. Node 0 of the TrainJob sends the model back. See docs/custom-trainer.md.
 
     launch.py [--nodes=2] [--rounds=100] [--runtime=xgboost-distributed] [--deadlineSeconds=3600]
 """
@@ -27,16 +27,16 @@ from pathlib import Path
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TERMINATION_LOG = Path("/dev/termination-log")
 DEFAULTS = {"nodes": "2", "rounds": "100", "runtime": "xgboost-distributed", "deadlineSeconds": "3600"}
-# No model is taken that is larger, in bytes.
+# Maximum size of a model in bytes.
 MOST = 1 << 30
-# Seconds that a node may send nothing of its model.
+# Timeout in seconds if a node stops sending its model.
 SILENCE = 60
-# Seconds for which the state of the TrainJob may not be readable.
+# Seconds that the state of the TrainJob may be unreadable.
 PATIENCE = 300
 
 
 def read_settings(arguments):
-    """The settings by name, numbers as int. The arguments choose no image, no command and no account."""
+    """Returns the settings by name, numbers as int. The arguments cannot choose an image, a command or a service account."""
     settings = dict(DEFAULTS)
     for argument in arguments:
         name, equals, value = argument.removeprefix("--").partition("=")
@@ -53,12 +53,12 @@ def read_settings(arguments):
 
 
 def own_address():
-    """The address of this Pod, IPv4 or IPv6: the first one of its host name."""
+    """Returns the address of this Pod, IPv4 or IPv6: the first one of its host name."""
     return socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)[0][4][0]
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Listens on a free port of all addresses; where the Pod's own is IPv6, of both families."""
+    """Listens on a free port of all addresses, of both families if the Pod's address is IPv6."""
 
     def __init__(self, address, handler):
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -71,7 +71,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def receive(source, length, file):
-    """Whether `length` bytes came before the connection ended."""
+    """Returns whether `length` bytes were received before the connection ended."""
     with open(file, "wb") as out:
         while length and (part := source.read(min(length, 1 << 20))):
             out.write(part)
@@ -80,7 +80,7 @@ def receive(source, length, file):
 
 
 def serve(contract, table, out, path, address):
-    """The URL of a server of both files, which takes one model; and what is set once it has come."""
+    """Serves both files and accepts one model. Returns the URL and an event that is set when the model has been received."""
     done, taking = threading.Event(), threading.Lock()
     part, model = out / ".model.part", out / "model.ubj"
 
@@ -101,14 +101,14 @@ def serve(contract, table, out, path, address):
                 return self.send_error(404)
             if not re.fullmatch("[0-9]{1,10}", length) or not 0 < int(length) <= MOST:
                 return self.send_error(413, f"a model has a Content-Length from 1 to {MOST}")
-            # One at a time: a half-sent file must not lie beside the model when the launcher ends.
+            # One upload at a time: no partial file may remain next to the model when the launcher ends.
             if not taking.acquire(blocking=False):
                 return self.send_error(409, "another model is being sent")
             try:
                 status, reason = self.take(int(length))
             finally:
                 taking.release()
-            # The model counts, whether the node reads the answer or not.
+            # The model counts even if the node does not read the response.
             with contextlib.suppress(OSError):
                 self.send_response(status, reason)
                 self.end_headers()
@@ -116,17 +116,17 @@ def serve(contract, table, out, path, address):
                 done.set()
 
         def take(self, length):
-            """The status of the answer, and its reason."""
+            """Receives the model and returns the status and reason of the response."""
             if model.exists():
-                return 409, "there is a model already"
+                return 409, "a model was already received"
             self.connection.settimeout(SILENCE)
             try:
                 if not receive(self.rfile, length, part):
-                    raise ConnectionError("the connection ended before the whole model came")
+                    raise ConnectionError("the connection ended before the whole model was received")
                 part.replace(model)
             except OSError as error:
-                print(f"a model was not taken: {error}", file=sys.stderr)
-                return 400, "the model was not taken"
+                print(f"a model was not received: {error}", file=sys.stderr)
+                return 400, "the model was not received"
             finally:
                 part.unlink(missing_ok=True)
             return 204, None
@@ -141,7 +141,7 @@ def serve(contract, table, out, path, address):
 
 
 class ApiError(Exception):
-    """The API server refused a call; `code` is the HTTP status."""
+    """The API server rejected a call; `code` is the HTTP status."""
 
     def __init__(self, code, message):
         super().__init__(f"{code}: {message}")
@@ -157,12 +157,12 @@ class RefuseRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class ApiServer:
-    """The API server, as the service account of the version. `base`: its URL; `account`: the folder with token and ca.crt."""
+    """Calls the API server as the service account of the version. `base` is its URL, `account` the folder with token and ca.crt."""
 
     def __init__(self, base, account):
         self.base, self.account = base, account
         context = ssl.create_default_context(cafile=str(account / "ca.crt"))
-        # The token goes to the API server alone: by no proxy, whatever the variables of the image are.
+        # The token is sent only to the API server and never to a proxy, even if the image sets proxy variables.
         handlers = urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context), RefuseRedirects()
         self.opener = urllib.request.build_opener(*handlers)
 
@@ -172,7 +172,7 @@ class ApiServer:
         return cls(f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}", ACCOUNT)
 
     def call(self, method, path, body=None, timeout=30):
-        """The object in the answer. Raises one of FAILURES."""
+        """Returns the object in the response. Raises one of FAILURES."""
         # The kubelet renews the token.
         headers = {"Authorization": f"Bearer {(self.account / 'token').read_text().strip()}", "Content-Type": "application/json"}
         request = urllib.request.Request(self.base + path, json.dumps(body).encode() if body else None, headers, method=method)
@@ -187,12 +187,12 @@ class ApiServer:
 
 
 def job_name(version, suffix):
-    """A label of RFC 1035, which a TrainJob's name has to be, short enough for the names of its Pods. A version may begin with a digit or have dots."""
+    """Returns a name for a TrainJob: an RFC 1035 label, short enough for the names of its Pods. The version may begin with a digit or contain dots."""
     return f"t-{re.sub('[^a-z0-9-]', '-', version)[:30]}-{suffix}"
 
 
 def job_owner(environment):
-    """The Job that this image runs in: Kubernetes deletes the TrainJob with it. Empty where its name or uid is not known."""
+    """Returns an owner reference to the Job of this Pod, with which Kubernetes deletes the TrainJob. Empty if its name or uid is not known."""
     name, uid = environment.get("MODELWARD_JOB"), environment.get("MODELWARD_JOB_UID")
     return [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}] if name and uid else []
 
@@ -215,14 +215,14 @@ def train_job(name, url, settings, owners):
 
 
 def wait_for_model(api, path, done, pause=5, patience=PATIENCE):
-    """Returns when the model has come. Fails when the TrainJob ended or is gone without one, or its state could not be read for `patience` seconds."""
+    """Waits for the model. Fails if the TrainJob ends or is deleted without one, or if its state cannot be read for `patience` seconds."""
     failing_since = None
     while not done.wait(pause):
         try:
             conditions = (api.call("GET", path).get("status") or {}).get("conditions") or []
         except FAILURES as error:
             if isinstance(error, ApiError) and error.code == 404:
-                raise RuntimeError("the TrainJob was deleted before its model came") from error
+                raise RuntimeError("the TrainJob was deleted before its model was received") from error
             print(f"the TrainJob cannot be read: {error}", file=sys.stderr)
             failing_since = time.monotonic() if failing_since is None else failing_since
             if time.monotonic() - failing_since >= patience:
@@ -235,7 +235,7 @@ def wait_for_model(api, path, done, pause=5, patience=PATIENCE):
 
 
 def delete_train_job(api, path):
-    """Tries three times, within the 30 seconds that a Pod has to end. Never fails: the model may have come, and the owner deletes the TrainJob later."""
+    """Tries three times, within the 30 seconds that a Pod has to end. Never fails: the model may be complete, and the owner deletes the TrainJob later."""
     for _ in range(3):
         try:
             api.call("DELETE", path, timeout=8)
@@ -252,14 +252,14 @@ def end_on_signal(*_):
 
 
 def main(arguments, api=None, address=None, pause=5):
-    # As process 1 of the container Python would ignore the signal, and leave the TrainJob.
+    # Without a handler, Python as process 1 of the container would ignore the signal and leave the TrainJob.
     signal.signal(signal.SIGTERM, end_on_signal)
     settings = read_settings(arguments)
     contract, table, out = (Path(os.environ[name]) for name in ("MODELWARD_CONTRACT", "MODELWARD_TRAIN_FILE", "MODELWARD_OUTPUT_DIR"))
     api = api or ApiServer.of_pod()
     url, done = serve(contract, table, out, secrets.token_urlsafe(32), address or own_address())
     jobs = f"/apis/trainer.kubeflow.org/v1alpha1/namespaces/{os.environ['MODELWARD_NAMESPACE']}/trainjobs"
-    # A Pod that is made again finds the name taken by what is left of the one before it.
+    # A random suffix: a recreated Pod would find the name taken if the TrainJob of its predecessor still exists.
     name = job_name(os.environ["MODELWARD_VERSION"], secrets.token_hex(4))
     try:
         api.call("POST", jobs, train_job(name, url, settings, job_owner(os.environ)))
@@ -273,7 +273,7 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except Exception as error:
-        # Kubernetes mounts this file; without a cluster there is none.
+        # Kubernetes mounts this file; without a cluster it does not exist.
         if TERMINATION_LOG.exists():
             TERMINATION_LOG.write_text(json.dumps({"message": f"{type(error).__name__}: {error}"}))
         raise

@@ -1,6 +1,6 @@
-"""One node of the TrainJob, in the image of the runtime xgboost-distributed: takes its share of the rows, and node 0 sends the model back.
+"""One node of the TrainJob, in the image of the runtime xgboost-distributed. It trains on its share of the rows; node 0 sends the model back.
 
-Kubeflow Trainer sets the DMLC variables. Arguments: the URL of the launcher, the rounds, and the nodes of the TrainJob.
+Kubeflow Trainer sets the DMLC variables. Arguments: the URL of the launcher, the number of rounds and the number of nodes of the TrainJob.
 """
 
 import csv
@@ -20,12 +20,12 @@ url, rounds, nodes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 rank, workers = int(os.environ["DMLC_TASK_ID"]), int(os.environ["DMLC_NUM_WORKER"])
 host, port = os.environ["DMLC_TRACKER_URI"], int(os.environ["DMLC_TRACKER_PORT"])
 if workers != nodes:
-    # The tracker would wait forever for the others.
+    # The tracker would wait forever for the other workers.
     sys.exit(
-        f"Kubeflow Trainer expects {workers} workers on {nodes} nodes, one for each GPU, and this program is one worker a node; "
+        f"Kubeflow Trainer expects {workers} workers on {nodes} nodes, one for each GPU, and this program runs one worker per node; "
         "use a runtime whose nodes have one GPU or none"
     )
-# The rows go to no proxy that the runtime names.
+# Do not use a proxy that the runtime configures.
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

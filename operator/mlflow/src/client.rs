@@ -1,4 +1,4 @@
-//! The calls of MLflow's REST interface that publishing needs.
+//! The calls of MLflow's REST API that publishing needs.
 
 use std::time::Duration;
 
@@ -14,35 +14,35 @@ use crate::{error::Error, files::Pieces};
 pub struct Server {
     /// Its address, as in `MLFLOW_TRACKING_URI`: `http://mlflow.mlflow.svc:5000`.
     pub uri: String,
-    /// How requests prove who asks.
+    /// How requests authenticate.
     pub credentials: Credentials,
 }
 
-/// How requests to MLflow prove who asks.
+/// How requests to MLflow authenticate.
 #[derive(Clone, Default)]
 pub enum Credentials {
-    /// They do not.
+    /// Without authentication.
     #[default]
     None,
-    /// By name and password.
+    /// With user name and password.
     Basic {
-        /// The name.
+        /// The user name.
         username: String,
         /// The password.
         password: String,
     },
-    /// By a token.
+    /// With a token.
     Bearer(String),
 }
 
-/// A server, and the connections to it.
+/// A server and the connections to it.
 pub(crate) struct Client {
     http: reqwest::Client,
     uri: String,
     credentials: Credentials,
 }
 
-/// The body of a refusal.
+/// The body of an error response.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Refusal {
@@ -53,7 +53,7 @@ struct Refusal {
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// A search in a large experiment takes seconds.
 const CALL_TIME: Duration = Duration::from_mins(1);
-/// An upload may take as long as it moves.
+/// An upload times out only if it makes no progress.
 const SILENCE: Duration = Duration::from_mins(1);
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 const MAX_WORDS: usize = 400;
@@ -83,7 +83,7 @@ impl Client {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIME)
             .read_timeout(SILENCE)
-            // A redirect would carry the credentials to another host.
+            // A redirect would send the credentials to another host.
             .redirect(redirect::Policy::none())
             .build()
             .map_err(|error| Error::Settings(chain(&error)))?;
@@ -98,7 +98,7 @@ impl Client {
         &self.uri
     }
 
-    /// Reads `path` under the interface's base with these parameters.
+    /// Sends a GET request to `path` under the base of the API, with these parameters.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -110,7 +110,7 @@ impl Client {
         self.json(&format!("GET {path}"), request).await
     }
 
-    /// Sends `body` to `path` under the interface's base.
+    /// Sends `body` to `path` under the base of the API.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -120,7 +120,7 @@ impl Client {
         self.json(&format!("POST {path}"), request).await
     }
 
-    /// Uploads an artifact of so many bytes.
+    /// Uploads an artifact with this number of bytes.
     pub(crate) async fn upload(&self, path: &str, size: u64, content: Pieces) -> Result<(), Error> {
         let path = format!("mlflow-artifacts/artifacts/{path}");
         let request = self
@@ -192,7 +192,7 @@ impl Client {
     }
 }
 
-/// What the server said, and what to do about it where that is known.
+/// The server's message, and how to fix the problem if that is known.
 fn with_remedy(status: StatusCode, message: &str) -> String {
     let said = shorten(message, MAX_WORDS);
     let remedy = match status {

@@ -1,22 +1,22 @@
-//! Why something was not published.
+//! Errors of publishing.
 
 use reqwest::StatusCode;
 
-/// Why a version was not published, in words for the people who run the server.
+/// Why a version was not published, for the administrators of the server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The URI of the server, or its credentials, cannot be used.
     #[error("the MLflow server cannot be used: {0}")]
     Settings(String),
-    /// It did not answer.
+    /// The server did not answer.
     #[error("MLflow at {uri} did not answer: {why}")]
     Unreachable {
         /// The server.
         uri: String,
-        /// What the HTTP client says.
+        /// The error of the HTTP client.
         why: String,
     },
-    /// It refused a request.
+    /// The server rejected a request.
     #[error("MLflow at {uri} answered {status} to {request}: {message}")]
     Refused {
         /// The server.
@@ -25,13 +25,13 @@ pub enum Error {
         request: String,
         /// The status.
         status: StatusCode,
-        /// MLflow's code, such as `RESOURCE_DOES_NOT_EXIST`; empty where the answer is not MLflow's.
+        /// MLflow's code, such as `RESOURCE_DOES_NOT_EXIST`; empty if the response is not from MLflow.
         code: String,
-        /// What it said, and what to do about it where that is known.
+        /// The server's message, and how to fix the problem if that is known.
         message: String,
     },
-    /// It answered in a form that is not understood.
-    #[error("the answer of MLflow at {uri} to {request} cannot be read: {why}")]
+    /// The response cannot be read.
+    #[error("the response of MLflow at {uri} to {request} cannot be read: {why}")]
     Answer {
         /// The server.
         uri: String,
@@ -40,14 +40,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// It keeps artifacts where only its own clients can write.
+    /// The server stores artifacts where only MLflow's clients can write.
     #[error(
-        "MLflow keeps the artifacts of run {run} at {address}, where Modelward has no access; start its server with --artifacts-destination, so that it takes artifacts itself"
+        "MLflow stores the artifacts of run {run} at {address}, where Modelward has no access; start its server with --artifacts-destination, so that the server accepts uploads"
     )]
     ArtifactsElsewhere {
         /// Id of the run.
         run: String,
-        /// Where its artifacts are.
+        /// The location of its artifacts.
         address: String,
     },
     /// The bundle cannot be read.
@@ -63,12 +63,12 @@ pub enum Error {
 // === impl Error ===
 
 impl Error {
-    /// Whether MLflow says by this error that there is no such object.
+    /// Whether this error means that the object does not exist.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == "RESOURCE_DOES_NOT_EXIST")
     }
 
-    /// Whether MLflow says by this error that the object exists.
+    /// Whether this error means that the object already exists.
     pub(crate) fn is_taken(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == "RESOURCE_ALREADY_EXISTS")
     }

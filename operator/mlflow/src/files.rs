@@ -11,6 +11,6 @@ pub type Pieces = BoxStream<'static, Result<Bytes, std::io::Error>>;
 
 /// Reads files of a bundle.
 pub trait Files: Sync {
-    /// The content of a file that has the digest in `file`; the error says what is wrong with it.
+    /// The content of the file with the digest in `file`. The error says what is wrong with it.
     fn open(&self, file: &FileEntry) -> impl Future<Output = Result<Pieces, String>> + Send;
 }

@@ -1,4 +1,4 @@
-//! Publishes bundles to an MLflow server by its REST interface.
+//! Publishes bundles to an MLflow server through its REST API.
 //!
 //! ```text
 //! experiment modelward/<namespace>/<model>
@@ -8,7 +8,7 @@
 //!   └─ version N                        source: the run's bundle/
 //! ```
 //!
-//! Every step looks for what an earlier attempt left: publishing again after an error completes what is missing.
+//! Every step looks for the objects of an earlier attempt, so publishing again after an error completes what is missing.
 
 mod client;
 mod error;

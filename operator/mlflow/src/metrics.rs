@@ -1,4 +1,4 @@
-//! What is read of a bundle's `metrics.json`.
+//! The part of a bundle's `metrics.json` that is read.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub(crate) struct Threshold {
 pub(crate) struct Candidate {
     pub(crate) family: String,
     pub(crate) parameters: Value,
-    /// Of an ensemble.
+    /// The members of an ensemble.
     #[serde(default)]
     pub(crate) members: Vec<Member>,
     pub(crate) metrics: Vec<Estimate>,
@@ -55,7 +55,7 @@ pub(crate) struct Member {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Estimate {
     pub(crate) name: String,
-    /// None where a number is not finite, which JSON cannot hold.
+    /// `None` if a number is not finite, because JSON cannot represent it.
     pub(crate) mean: Option<f64>,
     pub(crate) standard_error: Option<f64>,
 }
@@ -80,7 +80,8 @@ const MAX_PARAM: usize = 6000;
 // === impl Candidate ===
 
 impl Candidate {
-    /// The hyper-parameters as pairs, and family, weight and hyper-parameters of each member; an object within them has its path as the name.
+    /// The hyper-parameters as pairs, with family, weight and hyper-parameters of each member. A value in a nested object has its
+    /// path as its name.
     pub(crate) fn params(&self) -> Vec<(String, String)> {
         let mut params = Vec::new();
         flatten("", &self.parameters, &mut params);

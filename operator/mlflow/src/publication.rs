@@ -1,4 +1,4 @@
-//! One version: its runs, its files, its registered version.
+//! The publication of one version: its runs, its files and its registered version.
 
 use futures::TryStreamExt as _;
 use modelward_wire::{Digest, FileEntry};
@@ -12,7 +12,7 @@ use crate::{
     metrics::{Candidate, Evaluation},
 };
 
-/// A version whose bundle is published.
+/// A version to publish.
 #[derive(Clone, Debug)]
 pub struct Publication<'a> {
     /// Namespace of the `ModelVersion`.
@@ -21,23 +21,24 @@ pub struct Publication<'a> {
     pub model: &'a str,
     /// Name of the `ModelVersion`.
     pub version: &'a str,
-    /// Its uid, by which its run is found again.
+    /// Its uid, which identifies its run.
     pub version_uid: &'a str,
-    /// Uid of the Job that trained it; none for a bundle that was given.
+    /// Uid of the Job that trained it; none for a given bundle.
     pub job_uid: Option<&'a str>,
     /// Its bundle.
     pub bundle: Digest,
-    /// What it was trained on.
+    /// The snapshot that it was trained on.
     pub snapshot: Option<Digest>,
     /// The files of the bundle.
     pub files: &'a [FileEntry],
-    /// Unix time in milliseconds of the version, which every metric has. The same at each attempt: MLflow keeps equal points once.
+    /// Unix time of the version in milliseconds, used as the timestamp of every metric. It is the same in each attempt, because
+    /// MLflow stores equal points once.
     pub time: i64,
     /// Name of the registered model.
     pub registered_model: &'a str,
 }
 
-/// What was published.
+/// The result of publishing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Published {
     /// Id of the run.
@@ -62,7 +63,7 @@ struct Point {
     step: i64,
 }
 
-/// What is logged to one run.
+/// The content that is logged to one run.
 #[derive(Default)]
 struct Content {
     params: Vec<Pair>,
@@ -126,27 +127,27 @@ struct ModelVersion {
     version: String,
 }
 
-/// An answer of which nothing is needed.
+/// A response that is not used.
 #[derive(Deserialize)]
 struct Ignored {}
 
 /// The file of a bundle that says how its candidates were evaluated.
 const METRICS: &str = "metrics.json";
-/// Largest size of it that is read, in bytes.
+/// Maximum size of this file, in bytes.
 const MAX_METRICS_BYTES: usize = 64 << 20;
 /// The folder of a run with the files of the bundle.
 const FOLDER: &str = "bundle";
 /// MLflow's limits on one batch.
 const MAX_POINTS: usize = 1000;
 const MAX_PAIRS: usize = 100;
-/// By this tag a run is found again.
+/// The tag that identifies the run of a version.
 const VERSION_UID: &str = "modelward.version-uid";
-/// What a run is of: `version` or `candidate`.
+/// The tag for the type of a run: `version` or `candidate`.
 const RUN: &str = "modelward.run";
 const FAMILY: &str = "modelward.family";
 const PARENT: &str = "mlflow.parentRunId";
 
-/// Publishes a version. What an earlier attempt has made is used.
+/// Publishes a version. It reuses the objects of an earlier attempt.
 pub async fn publish(
     server: &Server,
     publication: &Publication<'_>,
@@ -171,7 +172,7 @@ pub async fn publish(
     })
 }
 
-/// How the candidates were evaluated, by the bundle; none for a bundle that was made elsewhere.
+/// Reads from the bundle how the candidates were evaluated; none for a bundle that was made elsewhere.
 async fn read_evaluation(
     publication: &Publication<'_>,
     files: &impl Files,
@@ -215,7 +216,7 @@ async fn ensure_experiment(client: &Client, publication: &Publication<'_>) -> Re
                 .post::<CreatedExperiment>("mlflow/experiments/create", &json!({"name": name}))
                 .await;
             match created {
-                // Another ledger was faster.
+                // Another ledger created it first.
                 Err(error) if error.is_taken() => {
                     let found = client.get::<ExperimentAnswer>(path, &query).await?;
                     Ok(found.experiment.experiment_id)
@@ -248,7 +249,7 @@ async fn ensure_version_run(
     .await
 }
 
-/// Finds a run, or makes it.
+/// Finds or creates a run.
 async fn ensure_run(
     client: &Client,
     experiment: &str,
@@ -337,7 +338,7 @@ async fn upload_files(
         .artifact_uri
         .strip_prefix("mlflow-artifacts:")
         .ok_or_else(elsewhere)?;
-    // With a host it is mlflow-artifacts://host:port/path.
+    // With a host, the URI is mlflow-artifacts://host:port/path.
     let path = match path.strip_prefix("//") {
         Some(rest) => rest.split_once('/').map_or("", |(_, path)| path),
         None => path,
@@ -384,9 +385,9 @@ async fn ensure_registered_version(
     Ok(made.model_version.version)
 }
 
-// === what is said ===
+// === texts ===
 
-/// The tags that lead from MLflow back to the objects.
+/// The tags that identify the objects of a run in the cluster.
 fn identity(publication: &Publication<'_>) -> Vec<(&'static str, String)> {
     let mut tags = vec![
         ("modelward.namespace", publication.namespace.to_owned()),

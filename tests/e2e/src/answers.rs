@@ -18,12 +18,12 @@ use crate::{
 /// The rows of a comparison: all of the Cleveland data.
 const ROWS: usize = 303;
 
-/// The answer of `/predict` to an array of rows.
+/// The response of `/predict` to an array of rows.
 #[derive(Debug, Deserialize)]
 pub struct Answer {
     /// The version that answered.
     pub version: String,
-    /// One for each row, in their order.
+    /// One prediction per row, in the order of the rows.
     pub predictions: Vec<Prediction>,
 }
 
@@ -37,7 +37,7 @@ pub struct Prediction {
 }
 
 impl Story {
-    /// Asks for predictions of these rows through the Service of a model.
+    /// Requests predictions for these rows through the Service of a model.
     pub async fn predict(&self, model: &str, rows: &Value) -> Result<Answer> {
         let service = self.all::<Service>().get(model).await?;
         let address = service.spec.and_then(|spec| spec.cluster_ip);
@@ -100,7 +100,7 @@ impl Story {
         Ok(())
     }
 
-    /// The scores of these rows by the very files that the ledger keeps.
+    /// The scores of these rows, computed with the files in the ledger's store.
     async fn score(&self, bundle: &Digest, rows: &Value) -> Result<Vec<Prediction>> {
         let directory = self.file(&bundle.hex());
         fs::create_dir_all(&directory)?;
@@ -136,7 +136,7 @@ impl Story {
     }
 }
 
-/// The trainer of the images, which `hack/cluster/images.sh build` leaves in its target folder.
+/// The trainer in the images, which `hack/cluster/images.sh build` leaves in its target folder.
 fn trainer() -> Result<PathBuf> {
     let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = match target {

@@ -16,22 +16,22 @@ use crate::{
     wait::until,
 };
 
-/// Where the Pod has the traffic key of its model.
+/// Path of the model's traffic key in the Pod.
 pub const TRAFFIC_KEY: &str = "/key/traffic.key";
-/// Where the Pod has the data of the sample.
+/// Path of the sample data in the Pod.
 pub const DATA: &str = "/data";
 
 impl Story {
-    /// Starts a Pod of the load client with these arguments, for a model: its traffic key is at [`TRAFFIC_KEY`], the data of the
-    /// sample in [`DATA`].
+    /// Starts a Pod of the load client for a model, with these arguments. The model's traffic key is at [`TRAFFIC_KEY`], the sample
+    /// data in [`DATA`].
     pub async fn start_client(&self, name: &str, model: &str, arguments: &[&str]) -> Result<()> {
         let pod = self.client_pod(name, model, arguments).await?;
         self.create(&pod).await?;
         Ok(())
     }
 
-    /// Waits until a client has ended, and deletes its Pod. Gives the figures, which are the last line that it printed, and all
-    /// that it printed.
+    /// Waits until a client has ended, and deletes its Pod. Returns the figures, which are the last line of its output, and the
+    /// whole output.
     pub async fn figures_of<F: DeserializeOwned>(
         &self,
         name: &str,
@@ -53,7 +53,7 @@ impl Story {
         Ok((figures, log))
     }
 
-    /// The phase of a Pod, empty where it has none yet.
+    /// The phase of a Pod; empty if it has none yet.
     pub async fn phase(&self, pod: &str) -> Result<String> {
         let status = self.all::<Pod>().get(pod).await?.status;
         Ok(status.and_then(|status| status.phase).unwrap_or_default())
@@ -98,7 +98,7 @@ impl Story {
     }
 }
 
-/// The image of the tests' client, which every local cluster has.
+/// The image of the load client, which every local cluster has.
 pub async fn client_image() -> Result<String> {
     let mut script = Command::new(repository().join("hack/cluster/images.sh"));
     let image = run(script.args(["name", "load"]), &[]).await?;

@@ -1,4 +1,4 @@
-//! The cluster that is up, its node, and the commands of `hack/cluster`.
+//! The running cluster, its node, and the commands of `hack/cluster`.
 
 use std::{
     env,
@@ -15,10 +15,10 @@ use k8s_openapi::api::{
 use kube::{Api, Client};
 use tokio::{io::AsyncWriteExt as _, process::Command};
 
-/// How to get a cluster that a story can use.
+/// How to create a cluster that a story can use.
 const BRING_UP: &str = "bring one up: hack/cluster/cluster.sh up && eval \"$(hack/cluster/cluster.sh env)\"";
 
-/// The cluster that is up.
+/// The running cluster.
 pub struct Cluster {
     /// The administrator's client.
     pub client: Client,
@@ -31,7 +31,7 @@ pub struct Cluster {
 impl Cluster {
     /// Connects to the cluster that the environment names. An error says what is missing: the cluster or the release.
     pub async fn connect() -> Result<Self> {
-        // Another test of the process may have installed it already.
+        // Another test of the process may already have installed the provider.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         ensure!(
             env::var_os("MODELWARD_CLUSTER_STATE").is_some(),
@@ -55,7 +55,7 @@ impl Cluster {
         Ok(Self { client, system })
     }
 
-    /// Runs a command on the node with this input, and gives its output. It has to succeed.
+    /// Runs a command on the node with this input, and returns its output. The command must succeed.
     pub async fn on_node<A: AsRef<OsStr>>(
         &self,
         command: impl IntoIterator<Item = A>,
@@ -82,7 +82,7 @@ impl Cluster {
         run(kubectl.args(arguments), &[]).await
     }
 
-    /// The directory on the node in which the ledger keeps the artifacts of a namespace.
+    /// The directory on the node in which the ledger stores the artifacts of a namespace.
     pub async fn artifacts(&self, namespace: &str) -> Result<PathBuf> {
         let claims = Api::<PersistentVolumeClaim>::namespaced(self.client.clone(), &self.system);
         let claim = claims.get("modelward-ledger-artifacts").await?;
@@ -97,7 +97,7 @@ impl Cluster {
     }
 }
 
-/// Runs a command with this input to its end.
+/// Runs a command with this input and waits for its end.
 pub async fn run(command: &mut Command, input: &[u8]) -> Result<Output> {
     let mut child = command
         .stdin(Stdio::piped())
@@ -109,7 +109,7 @@ pub async fn run(command: &mut Command, input: &[u8]) -> Result<Output> {
     let stdin = child.stdin.take();
     let feed = async {
         if let Some(mut stdin) = stdin {
-            // A command that reads nothing may have ended before.
+            // A command that does not read its input may have ended already.
             let _ = stdin.write_all(input).await;
         }
     };
@@ -117,7 +117,7 @@ pub async fn run(command: &mut Command, input: &[u8]) -> Result<Output> {
     Ok(output?)
 }
 
-/// All that a command wrote, on one line.
+/// The whole output of a command, on one line.
 pub fn words(output: &Output) -> String {
     let both = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).trim().to_owned());
     both.join(" ").trim().to_owned()

@@ -1,4 +1,4 @@
-//! What the ledger has counted.
+//! The counts in the ledger.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,24 +12,24 @@ use crate::{
     wait::until,
 };
 
-/// For the Pods to report what they counted.
+/// Time limit for Pods to report their counts.
 const REPORTED: Duration = Duration::from_secs(40);
-/// Longer than Pods take to report what they counted.
+/// Longer than Pods take to report their counts.
 const AT_REST: Duration = Duration::from_secs(7);
 
 /// Rows of a model that the ledger has counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// Those that are judged.
+    /// Rows that are judged.
     pub rows: u64,
-    /// Synthetic and repeated ones, and those over the limit of a Pod.
+    /// Synthetic and repeated rows, and rows over the limit of a Pod.
     pub aside: u64,
 }
 
 // === impl Cluster ===
 
 impl Cluster {
-    /// The answer of PostgreSQL to a query, without a header, a row a line.
+    /// The result of a query in PostgreSQL, one row per line, without a header.
     async fn query(&self, sql: &str) -> Result<String> {
         let exec = [
             "exec",
@@ -60,7 +60,7 @@ impl Counted {
 // === impl Story ===
 
 impl Story {
-    /// What the ledger has counted for a model.
+    /// The ledger's counts of a model.
     pub async fn counted(&self, model: &str) -> Result<Counted> {
         let sql = format!(
             "SELECT coalesce(sum(rows), 0), coalesce(sum(synthetic + repeated + over_limit), 0)
@@ -88,7 +88,7 @@ impl Story {
             .with_context(|| format!("the ledger has counted {last:?} of {model}, and {sum} were answered"))
     }
 
-    /// What the ledger has counted for a model, once that has not grown for longer than Pods take to report it.
+    /// The ledger's counts of a model, once they have not increased for longer than Pods take to report.
     pub async fn settled_count(&self, model: &str) -> Result<u64> {
         let mut before = self.counted(model).await?;
         let mut since = Instant::now();
@@ -102,8 +102,8 @@ impl Story {
         .await
     }
 
-    /// The uids of the Pods that did not close their counts of windows that began at this moment or later, and that have closed
-    /// for longer than this.
+    /// The uids of the Pods that did not close their counts of windows that began at this time or later and that ended longer ago
+    /// than this duration.
     pub async fn unclosed_since(
         &self,
         model: &str,

@@ -1,4 +1,4 @@
-//! Stories on a cluster: a namespace each, with versions made from the sample, people with credentials of their own, requests
+//! Stories on a cluster. Each has a namespace, with versions created from the sample, users with their own credentials, requests
 //! through the Service, and access to the node.
 //!
 //! The cluster is the one that `hack/cluster/cluster.sh env` names, with the release that `tests/install.sh` installs.

@@ -15,12 +15,12 @@ use crate::{
     wait::until,
 };
 
-/// For the client to finish the requests that are under way, and to print its figures.
+/// Time limit for the client to finish its requests and print its figures.
 const ENDED: Duration = Duration::from_secs(30);
-/// A first try may fail if it was due this long before its server was killed, or less: the longest that a try takes.
+/// A first attempt may fail if it was due at most this long before its server was killed: the maximum duration of an attempt.
 const DUE_BEFORE: SignedDuration = SignedDuration::from_secs(6);
-/// A first try may fail if it was due this long after its server was killed, or less: until then the Service gives connections to
-/// a Pod whose container is starting again.
+/// A first attempt may fail if it was due at most this long after its server was killed: until then, the Service may send
+/// connections to a Pod whose container is restarting.
 const DUE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// A stream of synthetic requests through the Service of a model.
@@ -29,69 +29,69 @@ pub struct Load<'a> {
     pod: String,
 }
 
-/// What became of the requests of a [`Load`]. Each was answered, if need be at a retry.
+/// The results of the requests of a [`Load`]. Each was answered, some after a retry.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadFigures {
-    /// How long it ran, in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
     /// Requests that were due.
     pub scheduled: u64,
-    /// Those with a good answer.
+    /// Requests with a good response.
     pub answered: u64,
-    /// Those without, after all tries.
+    /// Requests without a good response after all attempts.
     pub failed: u64,
-    /// Those of which nothing is known.
+    /// Requests whose result is unknown.
     pub lost: u64,
-    /// Those whose first try failed.
+    /// Requests whose first attempt failed.
     pub first_try_failed: u64,
     /// The same by kind.
     pub first_try_failures: BTreeMap<String, u64>,
-    /// Tries that failed while they were under way: each may have been counted, or not.
+    /// Attempts that failed in flight: each may or may not have been counted.
     pub in_flight: u64,
-    /// What was sent until a first answer came; it is in no other figure.
+    /// The requests until the first response. No other figure includes them.
     pub before: Before,
-    /// Answers by version.
+    /// Responses by version.
     pub versions: BTreeMap<String, VersionFigures>,
-    /// First tries that failed, one by one.
+    /// The first attempts that failed.
     pub failures: Vec<FirstFailure>,
 }
 
-/// What was sent before the stream.
+/// The requests before the stream.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Before {
-    /// Good answers.
+    /// Good responses.
     pub answered: u64,
-    /// Tries that failed while they were under way.
+    /// Attempts that failed in flight.
     pub in_flight: u64,
 }
 
-/// The answers of one version.
+/// The responses of one version.
 #[derive(Clone, Debug, Deserialize)]
 pub struct VersionFigures {
-    /// How many.
+    /// Number of responses.
     pub answers: u64,
-    /// When the first answered request was due, in seconds from the start.
+    /// Due time of the first answered request, in seconds from the start.
     pub first: f64,
-    /// When the last one was.
+    /// Due time of the last one.
     pub last: f64,
 }
 
-/// A first try that failed.
+/// A first attempt that failed.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FirstFailure {
-    /// When the request was due.
+    /// Due time of the request.
     pub at: Timestamp,
-    /// How it failed, in one word.
+    /// The kind of failure, in one word.
     pub kind: String,
 }
 
 // === impl Story ===
 
 impl Story {
-    /// Sends this many requests a second to a model until [`Load::stop`], half an hour at most. A request that fails is sent again
-    /// this many times, a second later. Returns once requests are answered.
+    /// Sends this many requests per second to a model until [`Load::stop`], for half an hour at most. A failed request is retried
+    /// this many times, each a second later. Returns once requests are answered.
     pub async fn load(&self, model: &str, rate: u32, retries: u32) -> Result<Load<'_>> {
         let url = format!("http://{model}.{}.svc/predict", self.namespace);
         let (rate, retries) = (rate.to_string(), retries.to_string());
@@ -127,7 +127,7 @@ impl Story {
 // === impl Load ===
 
 impl Load<'_> {
-    /// Ends the stream in order. Every request has to have been answered.
+    /// Ends the stream. Every request must have been answered.
     pub async fn stop(self) -> Result<LoadFigures> {
         let (story, pod) = (self.story, &self.pod);
         let stop = [
@@ -160,17 +160,17 @@ impl Load<'_> {
 // === impl LoadFigures ===
 
 impl LoadFigures {
-    /// Every answer, also those from before the stream.
+    /// The number of responses, including those before the stream.
     pub fn all_answered(&self) -> u64 {
         self.answered + self.before.answered
     }
 
-    /// Every try of which it is unknown whether it was counted.
+    /// The number of attempts that may or may not have been counted.
     pub fn all_in_flight(&self) -> u64 {
         self.in_flight + self.before.in_flight
     }
 
-    /// Checks that each first try that failed was due near one of these moments, at which something was killed.
+    /// Checks that each failed first attempt was due near one of these times, at which something was killed.
     pub fn failed_only_near(&self, moments: &[Timestamp]) -> Result<()> {
         let is_near = |failure: &&FirstFailure| {
             moments.iter().any(|moment| {
@@ -181,7 +181,7 @@ impl LoadFigures {
         let others: Vec<_> = self.failures.iter().filter(|failure| !is_near(failure)).collect();
         ensure!(
             others.is_empty(),
-            "requests failed that were not under way when something was killed, which was at {moments:?}: {others:?}"
+            "requests failed that were not in flight when something was killed, which was at {moments:?}: {others:?}"
         );
         Ok(())
     }
@@ -191,7 +191,7 @@ impl fmt::Display for LoadFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} requests in {:.0} s: {} answered, {} failed; first tries that failed: {:?}; in flight: {}",
+            "{} requests in {:.0} s: {} answered, {} failed; failed first attempts: {:?}; in flight: {}",
             self.scheduled,
             self.seconds,
             self.answered,

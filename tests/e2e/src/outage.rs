@@ -1,4 +1,4 @@
-//! Parts of the release that are taken away for a while.
+//! Outages of parts of the release.
 
 use std::{process::Command as BlockingCommand, time::Duration};
 
@@ -11,12 +11,12 @@ use crate::{
     wait::until,
 };
 
-/// For the Pods of a part to end.
+/// Time limit for the Pods of a part to end.
 const ENDED: Duration = Duration::from_secs(90);
-/// For the ledger to notice an outage or the end of one.
+/// Time limit for the ledger to notice the start or the end of an outage.
 const NOTICED: Duration = Duration::from_mins(2);
 
-/// A part of the release without Pods. It is scaled back by [`Away::end`], and also where this is dropped before.
+/// A part of the release without Pods. [`Away::end`] scales it back, and so does a drop.
 pub struct Away<'a> {
     cluster: &'a Cluster,
     part: &'static str,
@@ -27,7 +27,7 @@ pub struct Away<'a> {
 // === impl Cluster ===
 
 impl Cluster {
-    /// Scales a part of the release (`deployment/modelward-operator`) to nothing, and waits until none of its Pods is left.
+    /// Scales a part of the release (`deployment/modelward-operator`) to zero, and waits until all its Pods are deleted.
     pub async fn take_away(&self, part: &'static str, component: &str) -> Result<Away<'_>> {
         let read = [
             "get",
@@ -60,7 +60,7 @@ impl Cluster {
         Ok(away)
     }
 
-    /// Waits until `/readyz` of the ledger answers with this status and these words.
+    /// Waits until `/readyz` of the ledger responds with this status and this text.
     pub async fn await_ledger(&self, status: &str, wanted: &str) -> Result<()> {
         let services = Api::<Service>::namespaced(self.client.clone(), &self.system);
         let service = services.get("modelward-ledger").await?;
@@ -71,7 +71,7 @@ impl Cluster {
         );
         let mut last = String::new();
         let ready = until("the ledger", NOTICED, async || {
-            // Without a Pod curl ends with 7, which is an answer here.
+            // Without a Pod, curl ends with 7, which is a valid result here.
             let script = r#"curl -s --max-time 5 -w ' %{http_code}' "$1" || true"#;
             let answer = self.on_node(["sh", "-c", script, "sh", &url], &[]).await?;
             last = String::from_utf8_lossy(&answer).into_owned();
@@ -113,7 +113,7 @@ impl Away<'_> {
 impl Drop for Away<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            // The stories after this one need it, and nothing can be awaited here.
+            // Later stories need it, and `drop` cannot wait.
             let _ = BlockingCommand::new("kubectl")
                 .args(self.arguments(&self.replicas))
                 .output();

@@ -1,4 +1,4 @@
-//! People with credentials of their own.
+//! Users with their own credentials.
 
 use std::{fs, path::PathBuf, time::Duration};
 
@@ -27,22 +27,21 @@ use crate::{
     wait::until,
 };
 
-/// The first Kubernetes whose API server turns the short form of a decision into a decision.
+/// The first Kubernetes version whose API server converts the short form of a decision.
 const STAMPS: u32 = 36;
 
-/// A person: the API server knows who holds the key.
+/// A user, who authenticates with a client certificate.
 pub struct Person {
     /// The name in the certificate.
     pub name: String,
-    /// A client with the person's certificate.
+    /// A client with the user's certificate.
     pub client: Client,
-    /// A kubeconfig with the person's certificate, for kubectl.
+    /// A kubeconfig with the user's certificate, for kubectl.
     pub kubeconfig: PathBuf,
 }
 
 impl Story {
-    /// A person who has this cluster role in the namespace of the story. The key is made here, and the cluster signs the
-    /// certificate.
+    /// A user with this cluster role in the namespace of the story. The key is created here, and the cluster signs the certificate.
     pub async fn person(&self, name: &str, role: &str) -> Result<Person> {
         let (key, request) = (
             self.file(&format!("{name}.key")),
@@ -103,7 +102,7 @@ impl Story {
         })
     }
 
-    /// Has the cluster sign a certificate for the API server; the administrator approves the request.
+    /// Requests a client certificate from the cluster; the administrator approves the request.
     async fn sign(&self, name: &str, request: Vec<u8>) -> Result<Vec<u8>> {
         let requests = Api::<CertificateSigningRequest>::all(self.cluster.client.clone());
         let request = CertificateSigningRequest {
@@ -144,8 +143,7 @@ impl Story {
         Ok(certificate.0)
     }
 
-    /// Decides on an action as this person. The outer error says that the cluster could not be asked, the inner one is the
-    /// API server's refusal.
+    /// Decides on an action as this user. The outer error is a failed request, the inner one the API server's rejection.
     pub async fn decide(
         &self,
         person: &Person,

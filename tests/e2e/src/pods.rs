@@ -19,7 +19,7 @@ use crate::{
     wait::until,
 };
 
-/// For a container that was killed to run again.
+/// Time limit for a killed container to run again.
 const RESTARTED: Duration = Duration::from_mins(2);
 
 impl Story {
@@ -36,9 +36,9 @@ impl Story {
             .await
     }
 
-    /// Waits until every Pod of a model has the present template and is ready, and none is leaving.
+    /// Waits until every Pod of a model has the current template and is ready, and none is terminating.
     pub async fn awaits_settled(&self, model: &str, pods: i32) -> Result<()> {
-        let what = format!("{pods} Pods of the present template, all ready");
+        let what = format!("{pods} Pods of the current template, all ready");
         until_so(self.all::<Deployment>(), model, &what, SOON * 2, |deployment| {
             let status = deployment.status.clone().unwrap_or_default();
             status.observed_generation == deployment.metadata.generation
@@ -47,7 +47,7 @@ impl Story {
                 && status.available_replicas == Some(pods)
         })
         .await?;
-        let what = format!("{pods} Pods of {model}, and none that is leaving");
+        let what = format!("{pods} Pods of {model}, and none that is terminating");
         until(&what, SOON, async || {
             let found = self.serving_pods(model).await?.len();
             Ok((i32::try_from(found)? == pods).then_some(()))
@@ -55,7 +55,7 @@ impl Story {
         .await
     }
 
-    /// Ends the first process of a container with SIGKILL, by the runtime of the node.
+    /// Kills the first process of a container with SIGKILL, through the container runtime of the node.
     pub async fn kill(&self, pod: &Pod, container: &str) -> Result<()> {
         self.signal(pod, container, "SIGKILL").await
     }
@@ -70,8 +70,8 @@ impl Story {
         Ok(())
     }
 
-    /// Destroys a Pod with its directory before the process of this container can report anything. It is stopped first: the kubelet
-    /// may send it SIGTERM as soon as the Pod is deleted.
+    /// Destroys a Pod and its directory before the process of this container can report anything. The process is stopped first,
+    /// because the kubelet may send it SIGTERM as soon as the Pod is deleted.
     pub async fn destroy(&self, pod: &Pod, container: &str) -> Result<()> {
         self.signal(pod, container, "SIGSTOP").await?;
         let at_once = DeleteParams::default().grace_period(0);
@@ -79,7 +79,7 @@ impl Story {
         self.kill(pod, container).await
     }
 
-    /// Kills a container and waits until another one runs in its place and is ready.
+    /// Kills a container and waits until its replacement is ready.
     pub async fn kill_and_await(&self, pod: &Pod, container: &str) -> Result<()> {
         let id = |pod: &Pod| container_of(pod, container).and_then(|status| status.container_id.clone());
         let former = id(pod);
@@ -111,7 +111,7 @@ pub fn container_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus>
     statuses.iter().find(|status| status.name == name)
 }
 
-/// Whether a Pod is ready and not leaving.
+/// Whether a Pod is ready and not terminating.
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     pod.metadata.deletion_timestamp.is_none()

@@ -1,4 +1,4 @@
-//! Other patients as requests, and the verdict on them.
+//! Requests for other patients, and the verdict on them.
 
 use std::{ops::Range, time::Duration};
 
@@ -15,16 +15,16 @@ use crate::{
 /// The columns of the Hungarian data, in the order of the file.
 const COLUMNS: &str = "age,sex,cp,trestbps,chol,fbs,restecg,thalach,exang,oldpeak,slope,ca,thal,num";
 
-/// The figures that the client prints at last.
+/// The figures that the client prints at the end.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Figures {
-    /// Requests with a good answer.
+    /// Requests with a good response.
     pub answered: u64,
-    /// Requests without one.
+    /// Requests without a good response.
     pub failed: u64,
-    /// Requests of which nothing is known.
+    /// Requests whose result is unknown.
     pub lost: u64,
-    /// The window in which all were answered.
+    /// The window in which all requests were answered.
     pub window: Window,
 }
 
@@ -49,8 +49,8 @@ impl Window {
 // === impl Story ===
 
 impl Story {
-    /// Sends these patients of the Hungarian data, in the order of seed 7, to a model: each once, and all in one window of this
-    /// many seconds. Every one has to be answered.
+    /// Sends these patients of the Hungarian data to a model, in the order of seed 7: each once, and all in one window of this many
+    /// seconds. Every request must be answered.
     pub async fn replay(&self, model: &str, patients: Range<u32>, window_seconds: i32) -> Result<Figures> {
         let url = format!("http://{model}.{}.svc/predict", self.namespace);
         let (from, count) = (patients.start.to_string(), patients.len().to_string());
@@ -96,7 +96,7 @@ impl Story {
         .await
     }
 
-    /// Waits for the action that a report leads to; gives its name.
+    /// Waits for the action that a report leads to, and returns its name.
     pub async fn awaits_proposal(&self, report: &str) -> Result<String> {
         until(&format!("{report} leads to an action"), SOON, async || {
             let proposal = self.report_status(report).await?.proposal;
@@ -105,7 +105,7 @@ impl Story {
         .await
     }
 
-    /// The status of a report, empty where there is none yet.
+    /// The status of a report; empty if it has none yet.
     pub async fn report_status(&self, report: &str) -> Result<DriftReportStatus> {
         let report = self.all::<DriftReport>().get_opt(report).await?;
         Ok(report.and_then(|report| report.status).unwrap_or_default())

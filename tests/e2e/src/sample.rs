@@ -20,7 +20,7 @@ const FEATURES: [&str; 13] = [
     "age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca",
     "thal",
 ];
-/// The longest window, so that none closes in the middle of a story.
+/// The maximum window length, so that no window closes during a story.
 const WEEK: i32 = 604_800;
 
 /// The sample's version under another name.
@@ -28,14 +28,14 @@ pub fn version(name: &str) -> Result<ModelVersion> {
     read_version("heart-1.yaml", name)
 }
 
-/// The sample's imported version under another name, of one Pod.
+/// The sample's imported version under another name, with one Pod.
 pub fn imported(name: &str) -> Result<ModelVersion> {
     let mut version = read_version("heart-imported.yaml", name)?;
     one_pod_of(&mut version.spec, "heart");
     Ok(version)
 }
 
-/// The version in a file of the samples, under another name and with the longest window.
+/// The version in a sample file, under another name and with the longest window.
 fn read_version(file: &str, name: &str) -> Result<ModelVersion> {
     let path = path(file);
     let mut version: ModelVersion =
@@ -54,7 +54,7 @@ pub fn data() -> Result<ConfigMap> {
     config_map("heart-disease", ["cleveland.csv", "hungarian.csv"])
 }
 
-/// The ConfigMap that the sample's imported version names: the model, and rows with the scores that it gives them.
+/// The ConfigMap that the sample's imported version names: the model, and rows with the model's scores.
 pub fn model() -> Result<ConfigMap> {
     config_map("heart-model", ["model.txt", "sample.csv"])
 }
@@ -81,7 +81,7 @@ fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| path.display().to_string())
 }
 
-/// The first rows of the Cleveland data as the array that `/predict` takes, without the target.
+/// The first rows of the Cleveland data without the target, as the array that `/predict` expects.
 pub fn rows(count: usize) -> Result<Value> {
     let text = csv("cleveland.csv")?;
     let row = |line: &str| {
@@ -107,13 +107,13 @@ fn path(name: &str) -> PathBuf {
 
 // === edits of a version ===
 
-/// The training of a version that is made from the sample.
+/// The training of a version that is created from the sample.
 pub fn training(spec: &mut ModelVersionSpec) -> Result<&mut TrainingSource> {
     let training = spec.source.training.as_mut();
     training.context("the sample's version is trained")
 }
 
-/// Two folds once in place of five folds ten times: for a version whose score does not matter.
+/// Two folds once instead of five folds ten times, for a version whose score does not matter.
 pub fn quick(spec: &mut ModelVersionSpec) -> Result<()> {
     let validation = &mut training(spec)?.validation;
     *validation = ValidationSpec {
@@ -124,7 +124,7 @@ pub fn quick(spec: &mut ModelVersionSpec) -> Result<()> {
     Ok(())
 }
 
-/// A short training by the split of this seed.
+/// A short training with the split of this seed.
 pub fn seeded(seed: i64) -> impl FnOnce(&mut ModelVersionSpec) -> Result<()> {
     move |spec| {
         quick(spec)?;
@@ -133,7 +133,7 @@ pub fn seeded(seed: i64) -> impl FnOnce(&mut ModelVersionSpec) -> Result<()> {
     }
 }
 
-/// A short training with a gate that this data does not reach.
+/// A short training with a gate that this data cannot pass.
 pub fn gated_too_high(spec: &mut ModelVersionSpec) -> Result<()> {
     quick(spec)?;
     training(spec)?.gates = vec![Gate {
@@ -145,7 +145,7 @@ pub fn gated_too_high(spec: &mut ModelVersionSpec) -> Result<()> {
     Ok(())
 }
 
-/// One Pod, of a model of this name.
+/// One Pod, for a model with this name.
 pub fn one_pod_of(spec: &mut ModelVersionSpec, model: &str) {
     model.clone_into(&mut spec.model);
     spec.serving.replicas = ReplicaBounds { min: 1, max: 1 };

@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 
 use crate::wait::Conditions;
 
-/// The last Events that are printed.
+/// Maximum number of Events that are printed, the newest.
 const EVENTS: usize = 25;
 
-/// Conditions of Modelward's objects, Jobs, Pods and the last Events. What cannot be read is named instead.
+/// Conditions of Modelward's objects, Jobs, Pods and the last Events. If something cannot be read, the error is printed instead.
 pub async fn describe(client: &Client, namespace: &str) -> String {
     let mut text = format!("the namespace {namespace} at last:\n");
     let sections = [

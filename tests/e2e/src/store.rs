@@ -9,7 +9,7 @@ use modelward_wire::{Digest, FileEntry, Manifest};
 use crate::story::Story;
 
 impl Story {
-    /// The digest of the bundle that a version was trained to.
+    /// The digest of a version's bundle.
     pub async fn bundle_of(&self, version: &str) -> Result<Digest> {
         let status = self.all::<ModelVersion>().get(version).await?.status;
         let bundle = status.and_then(|status| status.bundle);
@@ -21,7 +21,7 @@ impl Story {
         Ok(serde_json::from_slice(&self.manifest_bytes(bundle).await?)?)
     }
 
-    /// The file on the node that the ledger keeps for this content.
+    /// The file on the node in which the ledger stores this content.
     pub async fn blob(&self, sha256: &Digest) -> Result<PathBuf> {
         let artifacts = self.cluster.artifacts(&self.namespace).await?;
         Ok(artifacts.join("blobs/sha256").join(sha256.hex()))
@@ -41,7 +41,7 @@ impl Story {
             .await
     }
 
-    /// Flips one bit in the middle of a file of a version's bundle, one that the bundle of the other version does not share.
+    /// Flips one bit in the middle of a file of a version's bundle that the other version's bundle does not share.
     pub async fn flip_a_bit(&self, version: &str, other: &str) -> Result<FileEntry> {
         let bundle = self.manifest(&self.bundle_of(version).await?).await?;
         let shared = self.manifest(&self.bundle_of(other).await?).await?.files;
@@ -54,7 +54,7 @@ impl Story {
         let mut bytes = self.read(&path).await?;
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
-        // Into the file that is there: a new one would have another owner.
+        // Written to the existing file, because a new file would have another owner.
         let output = format!("of={}", path.display());
         let write = ["dd", &output, "conv=notrunc", "status=none"];
         self.cluster.on_node(write, &bytes).await?;

@@ -1,4 +1,4 @@
-//! A story: a namespace that ends with it.
+//! A story, with a namespace that is deleted at its end.
 
 use std::{
     env,
@@ -30,18 +30,18 @@ use crate::{
     wait::{Conditions, await_condition, until},
 };
 
-/// For a training and the rollout after it.
+/// Time limit for a training and its rollout.
 pub const TRAINED: Duration = Duration::from_mins(3);
-/// For one step of the operator.
+/// Time limit for one step of the operator.
 pub const SOON: Duration = Duration::from_mins(1);
-/// For what a namespace leaves behind.
+/// Time limit for the deletion of a namespace and its artifacts.
 const GONE: Duration = Duration::from_secs(150);
-/// The level that each Pod of a story keeps, from the label of the namespace.
+/// The level that each Pod of a story must meet, from the label of the namespace.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
-/// A version of the Pod Security Standards. With another version than before the API server looks at every Pod there is.
+/// A version of the Pod Security Standards. If the version changes, the API server checks all existing Pods.
 const ENFORCE_VERSION: &str = "pod-security.kubernetes.io/enforce-version=v1.33";
 
-/// A namespace of its own on the cluster.
+/// A separate namespace on the cluster.
 pub struct Story {
     /// The cluster.
     pub cluster: Cluster,
@@ -50,9 +50,9 @@ pub struct Story {
     work: tempfile::TempDir,
 }
 
-/// Plays a story in a namespace of its own. At its end each Pod of it has to be restricted, and the namespace is deleted.
+/// Runs a story in a separate namespace. At its end, each of its Pods must be restricted, and the namespace is deleted.
 ///
-/// Where it fails, the state of the namespace is printed; `MODELWARD_KEEP=1` keeps it.
+/// If it fails, the state of the namespace is printed; `MODELWARD_KEEP=1` keeps the namespace.
 pub async fn story(name: &str, play: impl AsyncFnOnce(&Story) -> Result<()>) -> Result<()> {
     let begun = Instant::now();
     let story = Story::begin(name).await?;
@@ -77,7 +77,7 @@ pub async fn story(name: &str, play: impl AsyncFnOnce(&Story) -> Result<()>) -> 
             let kept = if kept {
                 "is kept"
             } else {
-                // The failure of the story says more than one of its end.
+                // The failure of the story is more helpful than a failure of its end.
                 let _ = story.close().await;
                 "was deleted; MODELWARD_KEEP=1 keeps it"
             };
@@ -128,7 +128,7 @@ impl Story {
         Ok(())
     }
 
-    /// Checks that a namespace enforces the restricted Pod Security Standard, that its Pods keep it, and that none was refused.
+    /// Checks that a namespace enforces the restricted Pod Security Standard, that its Pods meet it, and that no Pod was rejected.
     pub async fn pods_are_restricted(&self, namespace: &str) -> Result<()> {
         let found = Api::<Namespace>::all(self.cluster.client.clone())
             .get(namespace)
@@ -157,13 +157,13 @@ impl Story {
             let message = event.message.unwrap_or_default();
             ensure!(
                 !message.contains("violates PodSecurity"),
-                "a Pod was refused in {namespace}: {message}"
+                "a Pod was rejected in {namespace}: {message}"
             );
         }
         Ok(())
     }
 
-    /// A file of this story on the machine of the test.
+    /// A file of this story on the test machine.
     pub fn file(&self, name: &str) -> PathBuf {
         self.work.path().join(name)
     }
@@ -196,7 +196,7 @@ impl Story {
         patched.with_context(|| format!("{} {name}", K::kind(&())))
     }
 
-    /// Waits until a condition of an object has this status and this reason; gives its message.
+    /// Waits until a condition of an object has this status and this reason, and returns its message.
     pub async fn awaits<K>(
         &self,
         name: &str,
@@ -213,7 +213,7 @@ impl Story {
 
     // === versions ===
 
-    /// Makes a version from the sample, changed by `edit`.
+    /// Creates a version from the sample, changed by `edit`.
     pub async fn version(
         &self,
         name: &str,
@@ -224,14 +224,14 @@ impl Story {
         self.create(&version).await
     }
 
-    /// Makes the data of the sample, and the first version of the model `heart` by a short training. It serves with two Pods.
+    /// Creates the sample data, and the first version of the model `heart` with a short training. It serves with two Pods.
     pub async fn live(&self, name: &str) -> Result<()> {
         self.create(&sample::data()?).await?;
         self.version(name, sample::quick).await?;
         self.awaits_live(name).await
     }
 
-    /// Waits until a version is served by all of its Pods.
+    /// Waits until all Pods of a version serve it.
     pub async fn awaits_live(&self, name: &str) -> Result<()> {
         self.awaits::<ModelVersion>(name, ConditionType::Ready, ("True", "Serving"), TRAINED)
             .await?;
@@ -249,7 +249,7 @@ impl Story {
         Ok(())
     }
 
-    /// The version that serves by the record of the model.
+    /// The version that serves, from the record of the model.
     pub async fn serving(&self, model: &str) -> Result<Option<String>> {
         let model = self.all::<Model>().get_opt(model).await?;
         Ok(model
@@ -257,7 +257,7 @@ impl Story {
             .and_then(|status| status.serving))
     }
 
-    /// Deletes a version, also one that answers requests.
+    /// Deletes a version, even if it answers requests.
     pub async fn delete_version(&self, name: &str) -> Result<()> {
         let uid = self.all::<ModelVersion>().get(name).await?.uid();
         let confirmation = json!({"metadata": {"annotations": {annotations::CONFIRM_DELETE: uid}}});
@@ -270,7 +270,7 @@ impl Story {
 
     // === promotion ===
 
-    /// Waits until the promotion of a version waits for an approval; gives the name of the action.
+    /// Waits until the promotion of a version waits for an approval, and returns the name of the action.
     pub async fn awaits_promotion(&self, version: &str) -> Result<String> {
         let what = format!("the promotion of {version} is proposed");
         let action = until(&what, SOON, async || {
@@ -296,8 +296,8 @@ impl Story {
         Ok(action)
     }
 
-    /// Approves the promotion of a version, which waits for nothing else, and waits until it is Live; gives the name of the
-    /// action.
+    /// Approves the promotion of a version, which must wait only for that, and waits until the version is Live. Returns the name of
+    /// the action.
     pub async fn promote(&self, person: &Person, version: &str) -> Result<String> {
         self.awaits::<ModelVersion>(
             version,

@@ -1,4 +1,4 @@
-//! Waiting for what comes by itself.
+//! Waiting for asynchronous changes.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -9,10 +9,10 @@ use modelward_crds::{ConditionType, Model, ModelVersion, RemediationAction};
 use modelward_kit::wait::{self, until_so};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Between two questions of [`until`].
+/// Time between two attempts of [`until`].
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// Asks until there is an answer. A question that fails is asked again; the last failure is in the error.
+/// Repeats `ask` until it returns a value. A failed attempt is repeated; the error contains the last failure.
 pub async fn until<T>(
     what: &str,
     patience: Duration,
@@ -30,19 +30,19 @@ pub async fn until<T>(
     })
     .await;
     match failure {
-        Some(failure) => answer.with_context(|| format!("the last question failed: {failure:#}")),
+        Some(failure) => answer.with_context(|| format!("the last attempt failed: {failure:#}")),
         None => answer,
     }
 }
 
-/// What has conditions.
+/// Objects with conditions.
 pub trait Conditions:
     Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug + Send + Sync + 'static
 {
     /// The conditions of its status.
     fn conditions(&self) -> &[Condition];
 
-    /// The condition of this type.
+    /// The condition with this type.
     fn condition(&self, kind: ConditionType) -> Option<&Condition> {
         let mut conditions = self.conditions().iter();
         conditions.find(|condition| condition.type_ == kind.as_str())
@@ -67,8 +67,7 @@ impl Conditions for RemediationAction {
     }
 }
 
-/// Waits until a condition has this status and this reason, and gives it. The error has the status of the object as it was
-/// at last.
+/// Waits until a condition has this status and this reason, and returns it. The error contains the last status of the object.
 pub async fn await_condition<K: Conditions>(
     api: Api<K>,
     name: &str,
@@ -84,5 +83,5 @@ pub async fn await_condition<K: Conditions>(
     let what = format!("{}={status} {reason}", kind.as_str());
     let object = until_so(api, name, &what, patience, is_so).await?;
     let condition = object.condition(kind);
-    Ok(condition.context("a condition that was there is gone")?.clone())
+    Ok(condition.context("an existing condition is missing")?.clone())
 }

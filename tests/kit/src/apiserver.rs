@@ -1,8 +1,8 @@
 //! A real kube-apiserver and etcd, without nodes, schedulers or controllers.
 //!
-//! One pair serves all tests of a process, or of many under `with-servers` (see [`servers`](crate::servers)); each test takes
-//! a namespace of its own. The pair ends with the process that started it, also when that is killed: each child hangs on a
-//! pipe whose other end only that process holds.
+//! All tests of a process share one pair, or all processes under `with-servers` (see [`servers`](crate::servers)). Each test uses
+//! its own namespace. The pair ends with the process that started it, even if that process is killed, because each child reads from
+//! a pipe that only that process holds open.
 
 use std::{
     fs,
@@ -29,9 +29,9 @@ use tokio::sync::OnceCell;
 
 use crate::given::{Server, given};
 
-/// The Kubernetes that tests run against.
+/// The Kubernetes version that tests run against.
 pub const KUBERNETES: &str = "1.37.2";
-/// The Helm that charts are rendered with.
+/// The Helm version that renders the charts.
 pub const HELM: &str = "4.2.4";
 
 /// A user of the test API server.
@@ -39,33 +39,33 @@ pub const HELM: &str = "4.2.4";
 pub enum User {
     /// Member of system:masters.
     Admin,
-    /// A person without any right.
+    /// A user without permissions.
     Alice,
-    /// Another person without any right.
+    /// Another user without permissions.
     Bob,
-    /// One more, with an e-mail address for a name.
+    /// Another one, with an e-mail address as the name.
     Carol,
-    /// And one more.
+    /// Another one.
     Dave,
-    /// A person with the built-in role `edit`, where a test grants it.
+    /// A user to whom tests grant the built-in role `edit`.
     Eve,
-    /// Kubernetes' own controllers where they share one credential.
+    /// The Kubernetes controllers, if they share one credential.
     Controllers,
 }
 
 /// A running pair of kube-apiserver and etcd.
 pub struct ApiServer {
     place: Place,
-    /// Absent where another process owns them. In order of their ends: etcd writes until its own.
+    /// Absent if another process owns them. The first ends first: etcd accepts writes until its end.
     _owned: Option<(Vec<Guarded>, tempfile::TempDir)>,
 }
 
-/// What another process has to know of a server.
+/// What another process needs to connect to a server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Place {
     /// Base URL.
     address: String,
-    /// With the logs and the cache of kubectl.
+    /// Contains the logs and the cache of kubectl.
     directory: PathBuf,
 }
 
@@ -90,7 +90,7 @@ impl User {
         Self::Controllers,
     ];
 
-    /// The name that the API server knows the user by.
+    /// The user name in the API server.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -104,7 +104,7 @@ impl User {
     }
 
     const fn token(self) -> &'static str {
-        // Valid for this very server only, which listens on loopback and lives as long as the test.
+        // Valid only for this server, which listens on loopback and lives as long as the test.
         match self {
             Self::Admin => "admin-of-a-test",
             Self::Alice => "alice-of-a-test",
@@ -120,14 +120,14 @@ impl User {
 // === impl ApiServer ===
 
 impl ApiServer {
-    /// The server that tests share, with Modelward's CRDs installed and no policy.
+    /// The shared server, with Modelward's CRDs and without policies.
     pub async fn shared() -> &'static Self {
         SHARED
             .get_or_init(|| Self::given_or(Server::Plain, Self::with_crds))
             .await
     }
 
-    /// The server of another process where there is one, otherwise a new one.
+    /// The server of another process if there is one, otherwise a new one.
     pub(crate) async fn given_or(server: Server, start: impl AsyncFnOnce() -> anyhow::Result<Self>) -> Self {
         use_crypto();
         let given = match given(server).await {
@@ -138,8 +138,7 @@ impl ApiServer {
         given.expect("a kube-apiserver for the tests")
     }
 
-    /// A server of its own with Modelward's CRDs, which lasts as long as the process: for a test that changes what is
-    /// cluster-wide.
+    /// A separate server with Modelward's CRDs that lives as long as the process, for a test that changes cluster-wide state.
     pub async fn own() -> anyhow::Result<&'static Self> {
         Ok(Box::leak(Box::new(Self::with_crds().await?)))
     }
@@ -154,7 +153,7 @@ impl ApiServer {
         &self.place
     }
 
-    /// Starts a pair of its own, for a test that takes it away or changes what is cluster-wide.
+    /// Starts a separate pair, for a test that stops it or changes cluster-wide state.
     pub async fn start() -> anyhow::Result<Self> {
         use_crypto();
         let binary = hyperkube()?;
@@ -165,7 +164,7 @@ impl ApiServer {
         run(Command::new("openssl").args(["genrsa", "-out", &at("sa.key"), "2048"]))?;
         let users = User::ALL.map(|user| {
             let group = match user {
-                // What each controller may do is the concern of Kubernetes: here they may do everything, under their name.
+                // The permissions of each controller are Kubernetes' concern, so the controllers may do everything here.
                 User::Admin | User::Controllers => "system:masters",
                 _ => "",
             };
@@ -203,7 +202,7 @@ impl ApiServer {
                 &format!("--cert-dir={}", at("pki")),
                 "--service-cluster-ip-range=10.96.0.0/16",
                 "--authorization-mode=RBAC",
-                // No controller makes the default service account here.
+                // There is no controller that creates the default service account.
                 "--disable-admission-plugins=ServiceAccount",
                 "--endpoint-reconciler-type=none",
                 &format!("--token-auth-file={}", at("tokens.csv")),
@@ -211,7 +210,7 @@ impl ApiServer {
                 &format!("--service-account-key-file={}", at("sa.key")),
                 &format!("--service-account-signing-key-file={}", at("sa.key")),
                 &format!("--audit-log-path={}", at("audit.log")),
-                // In MB: what is judged by it must be in one file.
+                // In MB. Everything that tests check in the log must be in one file.
                 "--audit-log-maxsize=10000",
                 &format!("--audit-policy-file={}", write_audit_policy(dir.path())?),
             ],
@@ -228,7 +227,7 @@ impl ApiServer {
         Ok(server)
     }
 
-    /// A client for this user. Clients belong to the runtime that made them: each test makes its own.
+    /// A client for this user. A client belongs to the runtime that created it, so each test creates its own.
     pub fn client_for(&self, user: User) -> anyhow::Result<Client> {
         Ok(Client::try_from(self.config_for(user)?)?)
     }
@@ -240,23 +239,23 @@ impl ApiServer {
         Ok(config)
     }
 
-    /// A client that may do everything.
+    /// A client with all permissions.
     pub fn client(&self) -> Client {
         self.client_for(User::Admin)
             .expect("a client for the test API server")
     }
 
-    /// The configuration without credentials; tests that act as a service account put its token in.
+    /// The configuration without credentials. Tests that act as a service account add its token.
     pub fn config(&self) -> anyhow::Result<Config> {
         let mut config = Config::new(self.place.address.parse()?);
-        // The certificate is made anew for each server and names the advertise address.
+        // Each server creates a new certificate, which contains the advertise address.
         config.accept_invalid_certs = true;
         config.auth_info = AuthInfo::default();
         config.read_timeout = Some(Duration::from_secs(310));
         Ok(config)
     }
 
-    /// A kubeconfig for a process that signs in as this user, with this namespace for its own.
+    /// A kubeconfig for a process that authenticates as this user, with this default namespace.
     pub fn kubeconfig(&self, user: User, namespace: &str) -> String {
         serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
@@ -273,8 +272,8 @@ impl ApiServer {
         Ok(self.client().request(request).await?)
     }
 
-    /// Writes the rules of the built-in roles `view`, `edit` and `admin` from the roles that are aggregated to them. A
-    /// controller does this in a cluster, and there is none here.
+    /// Writes the rules of the built-in roles `view`, `edit` and `admin` from the roles that are aggregated to them. In a cluster,
+    /// a controller does this.
     pub async fn aggregate_roles(&self) -> anyhow::Result<()> {
         let roles = Api::<ClusterRole>::all(self.client());
         for name in ["view", "edit", "admin"] {
@@ -293,7 +292,7 @@ impl ApiServer {
         Ok(())
     }
 
-    /// The kubectl of the test API server's release, signed in as this user.
+    /// The kubectl of the test API server's release, authenticated as this user.
     pub fn kubectl(&self, user: User) -> anyhow::Result<Command> {
         let mut command = Command::new(hyperkube()?.with_file_name("kubectl"));
         command.env("KUBECONFIG", "/dev/null").args([
@@ -308,12 +307,12 @@ impl ApiServer {
         Ok(command)
     }
 
-    /// Where the API server writes its audit log: one JSON event a line.
+    /// The audit log of the API server, with one JSON event per line.
     pub fn audit_log(&self) -> PathBuf {
         self.place.directory.join("audit.log")
     }
 
-    /// Makes a namespace with a fresh name.
+    /// Creates a namespace with a new name.
     pub async fn namespace(&self) -> String {
         let namespaces = Api::<Namespace>::all(self.client());
         let namespace = Namespace {
@@ -366,7 +365,7 @@ impl ApiServer {
     }
 }
 
-/// Others in the process may have chosen the same provider already.
+/// Other code in the process may already have installed the same provider.
 fn use_crypto() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
@@ -377,7 +376,7 @@ fn http_get(path: &str) -> anyhow::Result<http::Request<Vec<u8>>> {
 
 fn write_audit_policy(dir: &Path) -> anyhow::Result<String> {
     let path = dir.join("audit-policy.yaml");
-    // What is judged by the log, and the order in which etcd took it (the resourceVersion of the answer), is there whole.
+    // Logs completely what tests check, with the order in which etcd stored it (the resourceVersion of the response).
     let policy = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nomitManagedFields: true\nrules:\n\
         - {level: None, verbs: [get, list, watch]}\n\
         - {level: RequestResponse, resources: [{group: modelward.io}, {group: batch}, {group: apps, resources: [deployments]}]}\n\
@@ -386,7 +385,7 @@ fn write_audit_policy(dir: &Path) -> anyhow::Result<String> {
     Ok(path.display().to_string())
 }
 
-/// The Kubernetes components in one binary, as `hack/cluster/cluster.sh tools` builds them.
+/// The binary with the Kubernetes components that `hack/cluster/cluster.sh tools` builds.
 pub fn hyperkube() -> anyhow::Result<PathBuf> {
     tool(&format!("kubernetes-{KUBERNETES}/hyperkube"))
 }
@@ -428,14 +427,15 @@ impl Guarded {
     fn spawn(log: &Path, program: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let directory = log.parent().context("a log is in a directory")?.to_owned();
         let log = fs::File::create(log)?;
-        // `read` returns when the pipe closes, which the kernel does for us however this process ends. One that ended
-        // without a word, as every process with a shared server does, leaves its directory to be removed here.
+        // `read` returns when the pipe closes, which the kernel does however this process ends. If the process ended without
+        // writing a word, as every process with a shared server does, the script removes its directory.
         let script = "directory=$1; shift; \"$@\" </dev/null & child=$!; read -r word; kill -9 $child; wait $child 2>/dev/null; \
             [ \"$word\" = ends ] || { sleep 1; rm -rf \"$directory\"; }";
         let mut child = Command::new("sh")
-            // What ends the group of the test, as Ctrl-C and nextest's timeout do, leaves it to the pipe to end these.
+            // A separate process group: Ctrl-C and nextest's timeout end the group of the test, and then the pipe ends these
+            // processes.
             .process_group(0)
-            // Memory is cheap in a test; collecting it takes a quarter of the API server's time.
+            // Tests have enough memory, and garbage collection takes a quarter of the API server's time.
             .env("GOGC", "400")
             .args(["-c", script, "sh"])
             .arg(directory)

@@ -1,4 +1,4 @@
-//! What was asked of the API server, in the words of its rights.
+//! The requests that the API server received, by verb and resource as in RBAC.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,52 +15,52 @@ use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use kube::client::Body;
 use tower::{BoxError, Layer, Service};
 
-/// One request and what was answered.
+/// One request and its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The verb as rights name it.
+    /// The verb as in RBAC.
     pub verb: &'static str,
-    /// Group, or nothing for the core group.
+    /// API group; empty for the core group.
     pub group: String,
     /// Plural, with its subresource after a slash.
     pub resource: String,
-    /// Name of the object, where the request is about one.
+    /// Name of the object, if the request is about a single one.
     pub name: Option<String>,
-    /// Status of the answer.
+    /// Status of the response.
     pub status: u16,
-    /// Nothing comes of it.
+    /// Whether it is a dry run.
     pub dry_run: bool,
 }
 
-/// Everything that one client asked for; a clone notes into the same.
+/// All requests of one client. Clones share the record.
 #[derive(Clone, Default)]
 pub struct Calls {
     noted: Arc<Mutex<Vec<Call>>>,
     freeze: Arc<Mutex<Option<Freeze>>>,
     breaks: Arc<Mutex<Option<Break>>>,
-    /// Bytes of the answers' bodies that were read, by verb and resource.
+    /// Bytes of response bodies that were read, by verb and resource.
     bytes: Arc<Mutex<BTreeMap<(&'static str, String), u64>>>,
-    /// Answers to watches that are being read.
+    /// Number of open watches.
     watches: Arc<AtomicUsize>,
 }
 
-/// The request whose connection breaks off: its verb and its resource.
+/// Verb and resource of the request whose connection breaks.
 type Break = (&'static str, &'static str);
 
-/// A process that stops in the middle of its work and is killed where it stands.
+/// A process that stops in the middle of its work and is killed there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freeze {
-    /// Writes that still come to an end; Events are not among them.
+    /// Number of writes that still complete, not counting Events.
     pub after: usize,
-    /// Whether the last one is carried out, and only its answer does not come.
+    /// Whether the API server executes the last write and only its response is lost.
     pub sent: bool,
-    /// No write is let through any more.
+    /// No further write is sent.
     pub shut: bool,
-    /// The last write has come as far as it may.
+    /// The last write has reached the point where it stops.
     pub stands: bool,
 }
 
-/// Puts a client's requests into [`Calls`].
+/// Records a client's requests in [`Calls`].
 #[derive(Clone)]
 pub struct Recorder(pub Calls);
 
@@ -71,7 +71,7 @@ pub struct Recording<S> {
     calls: Calls,
 }
 
-/// One answer to a watch, counted until it is dropped.
+/// The response to a watch, counted until it is dropped.
 struct Watch(Arc<AtomicUsize>);
 
 // === impl Calls ===
@@ -82,12 +82,12 @@ impl Calls {
         *locked(&self.freeze) = freeze;
     }
 
-    /// The next request like this one fails before it is sent. Those after it go on.
+    /// Makes the next request like this one fail before it is sent. Later requests are sent.
     pub fn break_next(&self, verb: &'static str, resource: &'static str) {
         *locked(&self.breaks) = Some((verb, resource));
     }
 
-    /// Whether the request of [`Calls::break_next`] came and failed.
+    /// Whether the request of [`Calls::break_next`] was made and failed.
     pub fn has_broken(&self) -> bool {
         locked(&self.breaks).is_none()
     }
@@ -101,12 +101,12 @@ impl Calls {
         hit
     }
 
-    /// Whether it stands at that write.
+    /// Whether the process has stopped at that write.
     pub fn stands(&self) -> bool {
         locked(&self.freeze).is_some_and(|freeze| freeze.stands)
     }
 
-    /// Whether a request may be sent, and whether its answer may come back.
+    /// Whether a request may be sent, and whether its response may be returned.
     fn may(&self, call: Option<&Call>) -> (bool, bool) {
         let mut freeze = locked(&self.freeze);
         let (Some(freeze), Some(call)) = (&mut *freeze, call) else {
@@ -132,17 +132,17 @@ impl Calls {
         locked(&self.noted).clear();
     }
 
-    /// Every request, in the order of the answers.
+    /// All requests, in the order of the responses.
     pub fn all(&self) -> Vec<Call> {
         locked(&self.noted).clone()
     }
 
-    /// Every request so far, which are forgotten.
+    /// Returns all requests so far and forgets them.
     pub fn take(&self) -> Vec<Call> {
         std::mem::take(&mut *locked(&self.noted))
     }
 
-    /// Bytes of answers that were read since this was last asked, by verb and resource; those of a watch as they come.
+    /// Bytes of responses that were read since the last call, by verb and resource, including those of open watches.
     pub fn take_bytes(&self) -> BTreeMap<(&'static str, String), u64> {
         std::mem::take(&mut *locked(&self.bytes))
     }
@@ -152,14 +152,14 @@ impl Calls {
         self.watches.load(Ordering::Relaxed)
     }
 
-    /// The requests that could have changed something.
+    /// The requests that may have changed an object.
     pub fn writes(&self) -> Vec<Call> {
         let mut calls = self.all();
         calls.retain(Call::writes);
         calls
     }
 
-    /// The body of an answer, whose bytes are counted when they are read.
+    /// The body of a response. Its bytes are counted when they are read.
     fn counted<R>(&self, call: Option<Call>, body: R) -> UnsyncBoxBody<R::Data, R::Error>
     where
         R: BodyExt<Data = bytes::Bytes> + Send + 'static,
@@ -180,7 +180,7 @@ impl Calls {
         .boxed_unsync()
     }
 
-    /// The rights that these calls needed. An apply that made its object needed the right to create it too.
+    /// The permissions that these calls needed. An apply that created its object also needed the verb create.
     pub fn rights(&self) -> BTreeSet<(String, String, String)> {
         let mut rights = BTreeSet::new();
         for call in self.all() {
@@ -196,7 +196,7 @@ impl Calls {
 // === impl Call ===
 
 impl Call {
-    /// Whether it could have changed something.
+    /// Whether it may have changed an object.
     pub fn writes(&self) -> bool {
         !self.dry_run && !matches!(self.verb, "get" | "list" | "watch")
     }
@@ -326,7 +326,7 @@ where
     }
 }
 
-/// A lock that a failed test does not spoil for the others.
+/// Locks the mutex even if a failed test poisoned it.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

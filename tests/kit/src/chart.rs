@@ -1,4 +1,4 @@
-//! Parts of the chart on a test's API server, as helm renders them.
+//! Parts of the chart on a test API server, rendered by Helm.
 
 use std::{
     io::Write as _,
@@ -24,10 +24,10 @@ pub const RELEASE: &str = "modelward-system";
 
 static GATED: OnceCell<ApiServer> = OnceCell::const_new();
 
-/// Has MutatingAdmissionPolicy from Kubernetes 1.36 on.
+/// Contains MutatingAdmissionPolicy from Kubernetes 1.36 on.
 const STAMPS: &str = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
 
-/// What the gate is made of, with the operator's and people's roles.
+/// The templates of the admission policies, and of the roles of the operator and users.
 const GATE: [&str; 10] = [
     "gate/parameters",
     "gate/decisions",
@@ -41,7 +41,7 @@ const GATE: [&str; 10] = [
     "operator/people",
 ];
 
-/// The server that tests share whose policies are the chart's, as [`install_gate`] installs them.
+/// The shared server with the chart's policies, as [`install_gate`] installs them.
 pub async fn gated_server() -> &'static ApiServer {
     GATED
         .get_or_init(|| ApiServer::given_or(Server::Gated, start_gated_server))
@@ -54,8 +54,8 @@ pub(crate) async fn start_gated_server() -> Result<ApiServer> {
     Ok(api)
 }
 
-/// Makes the namespace [`RELEASE`] and installs the chart's policies and roles for a release in it, for a cluster that stamps
-/// decisions. Modelward's CRDs have to be there.
+/// Creates the namespace [`RELEASE`] and installs the chart's policies and roles for a release in it, for a cluster that stamps
+/// decisions. Modelward's CRDs must exist.
 pub async fn install_gate(api: &ApiServer) -> Result<()> {
     let release = Namespace {
         metadata: ObjectMeta {
@@ -70,8 +70,8 @@ pub async fn install_gate(api: &ApiServer) -> Result<()> {
     apply_gate(api, RELEASE, &[], true)
 }
 
-/// Applies the chart's policies and roles, rendered for a cluster that stamps decisions or for one that cannot. The
-/// namespace of the release has to be there. Policies on what the operator makes are left out: see [`apply_children`].
+/// Applies the chart's policies and roles, rendered for a cluster that stamps decisions or for one that cannot. The namespace of
+/// the release must exist. This omits the policies on the operator's objects: see [`apply_children`].
 pub fn apply_gate(api: &ApiServer, release: &str, set: &[&str], stamps: bool) -> Result<()> {
     let mut parts = GATE.to_vec();
     if stamps {
@@ -80,12 +80,13 @@ pub fn apply_gate(api: &ApiServer, release: &str, set: &[&str], stamps: bool) ->
     apply(api, release, set, stamps, &parts)
 }
 
-/// Applies the operator's account, its rights and their bindings. The namespace of the release has to be there.
+/// Applies the operator's service account, its roles and their bindings. The namespace of the release must exist.
 pub fn apply_rights(api: &ApiServer, release: &str) -> Result<()> {
     apply(api, release, &[], false, &["operator/rbac"])
 }
 
-/// Applies the chart's policies on what the operator makes. Tests that play Kubernetes' controllers need the users of these.
+/// Applies the chart's policies on the operator's objects. With them, tests that act as Kubernetes controllers must use the
+/// controllers' users.
 pub fn apply_children(api: &ApiServer, release: &str, set: &[&str]) -> Result<()> {
     apply(api, release, set, false, &["gate/children"])
 }
@@ -112,7 +113,7 @@ fn apply(api: &ApiServer, release: &str, set: &[&str], stamps: bool, parts: &[&s
     Ok(())
 }
 
-/// Runs a command with this input: whether it succeeded, and what it wrote, errors last.
+/// Runs a command with this input. Returns whether it succeeded, and its output followed by its errors.
 pub fn feed(command: &mut Command, input: &str) -> Result<(bool, String)> {
     let mut child = command
         .stdin(Stdio::piped())

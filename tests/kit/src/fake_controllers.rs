@@ -1,8 +1,8 @@
-//! What a bare API server lacks, fakes: Job controller, Deployment controller, autoscaler, kubelet, garbage collector.
+//! Fakes of what a bare API server lacks: Job controller, Deployment controller, autoscaler, kubelet, garbage collector.
 //!
-//! Scripts say how Jobs and Pods end; the rest follows the rules of the real parts as far as objects show it: owner
-//! references, labels, conditions in the order that the API server insists on, termination messages, Pods added before
-//! others are taken away. What must be judged on a real cluster (timing, eviction, real garbage collection) is not here.
+//! Tests determine how Jobs and Pods end. Otherwise the fakes follow the rules of the real components as far as these are visible
+//! in objects: owner references, labels, conditions in the order that the API server requires, termination messages, new Pods
+//! before old ones are removed. Timing, eviction and real garbage collection are tested on a real cluster.
 
 use std::{
     collections::BTreeSet,
@@ -44,28 +44,28 @@ use tokio::{
 /// How a Job ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobEnd {
-    /// Not yet.
+    /// It runs.
     Runs,
-    /// Not yet, and its Pod has this status instead of running.
+    /// It does not end, and its Pod has this status instead of running.
     Stuck(Value),
-    /// Not yet, and no Pod can be made for it.
+    /// It does not end, and no Pod can be created for it.
     NoPod,
-    /// It succeeds and its container leaves this termination message.
+    /// It succeeds, and its container writes this termination message.
     Succeeds(String),
-    /// It succeeds, and its Pod is gone before it could be read.
+    /// It succeeds, and its Pod is deleted before it can be read.
     SucceedsAndVanishes,
-    /// Every try ends with this exit code and termination message.
+    /// Every attempt ends with this exit code and termination message.
     Fails(i32, String),
 }
 
-/// How a Pod of a Deployment stands.
+/// The state of a Pod of a Deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodEnd {
-    /// It is being started.
+    /// It is starting.
     Starts,
-    /// It answers.
+    /// It is ready.
     Ready,
-    /// Its container ends again and again with this exit code and termination message.
+    /// Its container repeatedly ends with this exit code and termination message.
     Crashes(i32, String),
 }
 
@@ -78,36 +78,36 @@ struct Scripts {
     garbage: bool,
 }
 
-/// The fake controllers of one namespace; they end with this.
+/// The fake controllers of one namespace; they end when this is dropped.
 pub struct FakeControllers {
     scripts: Arc<Mutex<Scripts>>,
     wake: Arc<Wake>,
-    /// Held while garbage is collected.
+    /// Locked during garbage collection.
     collecting: Arc<tokio::sync::Mutex<()>>,
     task: JoinHandle<()>,
 }
 
-/// What there is to look at. Looking at everything at each event would keep an API server busier than the tests themselves.
+/// What to look at. Looking at everything after each event would load the API server more than the tests do.
 #[derive(Default)]
 struct Wake {
     notify: Notify,
     jobs: AtomicBool,
     rollouts: AtomicBool,
-    /// Something was deleted: what it owned goes.
+    /// An object was deleted, so its dependents must be deleted.
     garbage: AtomicBool,
-    /// Something was made, perhaps after its owner had gone: looked at when nothing happens any more.
+    /// An object was created, perhaps after its owner was deleted. It is checked once nothing else happens.
     made: AtomicBool,
 }
 
-/// Nothing has happened for so long: what was made last may be garbage already.
+/// Idle time after which new objects are checked for missing owners.
 const QUIET: Duration = Duration::from_millis(300);
-/// A Pod that was refused is tried again after so long.
+/// Delay before a rejected Pod is created again.
 const REFUSED: Duration = Duration::from_secs(1);
 
 // === impl FakeControllers ===
 
 impl FakeControllers {
-    /// Plays in this namespace. Jobs run forever and Pods become ready until it is set otherwise.
+    /// Starts the fakes in this namespace. By default, Jobs run forever and Pods become ready.
     pub fn start(client: Client, namespace: &str) -> Self {
         let scripts = Arc::new(Mutex::new(Scripts {
             jobs: Box::new(|_| JobEnd::Runs),
@@ -132,24 +132,24 @@ impl FakeControllers {
         }
     }
 
-    /// How Jobs end from now on.
+    /// Sets how Jobs end from now on.
     pub fn jobs(&self, script: impl Fn(&Job) -> JobEnd + Send + 'static) {
         self.scripts.lock().unwrap_or_else(PoisonError::into_inner).jobs = Box::new(script);
         self.wake.all();
     }
 
-    /// How Pods of Deployments stand from now on.
+    /// Sets the state of Pods of Deployments from now on.
     pub fn pods(&self, script: impl Fn(&Pod) -> PodEnd + Send + 'static) {
         self.scripts.lock().unwrap_or_else(PoisonError::into_inner).pods = Box::new(script);
         self.wake.all();
     }
 
-    /// The controllers stop.
+    /// Stops the controllers.
     pub fn stop(&self) {
         self.task.abort();
     }
 
-    /// Whether garbage is collected from now on. A collection that is under way has ended when this returns.
+    /// Sets whether garbage is collected from now on. A running collection has ended when this returns.
     pub async fn garbage(&self, collect: bool) {
         self.scripts
             .lock()
@@ -166,14 +166,14 @@ impl Drop for FakeControllers {
     }
 }
 
-// === the stage ===
+// === wakes ===
 
 struct Stage {
     client: Client,
     namespace: String,
     scripts: Arc<Mutex<Scripts>>,
     collecting: Arc<tokio::sync::Mutex<()>>,
-    /// A Pod was refused since the last try.
+    /// A Pod was rejected since the last attempt.
     refused: AtomicBool,
 }
 
@@ -216,7 +216,7 @@ impl Stage {
                     wake.notify.notified().await;
                 }
             }
-            // What failed because an object changed meanwhile is looked at again: the change wakes us.
+            // After a failure because an object has changed, the change itself triggers another attempt.
             if let Err(error) = Box::pin(self.pass(&wake)).await {
                 eprintln!("fake controllers: {error:#}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -225,7 +225,7 @@ impl Stage {
         }
     }
 
-    /// Any event of an object raises `flag`; one that goes makes garbage of what it owns.
+    /// Any event of an object raises `flag`. A deletion also makes its dependents garbage.
     fn watch<K>(
         &self,
         wake: &Arc<Wake>,
@@ -250,7 +250,7 @@ impl Stage {
                         if seen.insert(object.uid().unwrap_or_default()) {
                             wake.made.store(true, Ordering::Relaxed);
                         }
-                        // The objects of ours need nothing of the controllers but to be missed.
+                        // Modelward's objects need only garbage collection.
                         if !std::ptr::eq(flag(&wake), &raw const wake.made) {
                             wake.set(flag(&wake));
                         }
@@ -262,7 +262,7 @@ impl Stage {
     }
 
     async fn pass(&self, wake: &Wake) -> Result<()> {
-        // First, because what goes has names that others wait for.
+        // Garbage first, because other objects wait for the names of deleted ones.
         if wake.garbage.swap(false, Ordering::Relaxed) {
             self.collect().await.context("garbage")?;
         }
@@ -304,7 +304,7 @@ impl Stage {
         Ok(all)
     }
 
-    /// Writes the status of this object, and of no other that has its name by now: the API server compares the uid.
+    /// Writes the status of this object, but not of a newer object with the same name: the API server compares the uid.
     async fn write_status<K>(&self, object: &K, status: Value) -> Result<()>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
@@ -405,7 +405,7 @@ impl Stage {
         self.write_status(job, status).await
     }
 
-    /// Gives the Pod of a Job that has not ended the status that it should have, once.
+    /// Sets the status of the Pod of a running Job, once.
     async fn keep_pod(&self, pod: &Pod, end: &JobEnd) -> Result<()> {
         let status = match end {
             JobEnd::Stuck(status) => status.clone(),
@@ -441,7 +441,7 @@ impl Stage {
         self.write_status(pod, status).await
     }
 
-    /// Makes a Pod. Where the API server refuses it, an Event about the owner says so, and the answer is in words.
+    /// Creates a Pod. If the API server rejects it, creates an Event about the owner and returns the error as text.
     async fn make_pod(
         &self,
         name: &str,
@@ -520,7 +520,7 @@ impl Stage {
         for pod in new.drain(wanted.min(new.len())..).collect::<Vec<_>>() {
             self.remove(&pod).await?;
         }
-        // What never answered goes first: nothing depends on it.
+        // Pods that were never ready are removed first, because nothing depends on them.
         let mut answering_old = Vec::new();
         for pod in old {
             if self.kubelet(&pod).await? {
@@ -530,7 +530,7 @@ impl Stage {
             }
         }
         let mut old = answering_old;
-        // maxSurge 1, maxUnavailable 0: one more, and one less as soon as that one answers.
+        // maxSurge 1, maxUnavailable 0: one Pod more, and one less as soon as the new one is ready.
         let mut answering = 0;
         let mut failure = None;
         for index in 0.. {
@@ -585,7 +585,7 @@ impl Stage {
             "conditions": [{"type": "Progressing", "status": "True", "reason": reason}],
         });
         let before = serde_json::to_value(&deployment.status)?;
-        // The first answer stays for as long as Pods are refused.
+        // The first error is kept while Pods are rejected.
         let known = deployment
             .status
             .iter()
@@ -612,7 +612,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The autoscaler's part: at least as many Pods as its smallest number.
+    /// The autoscaler: at least its minimum number of Pods.
     async fn autoscaled(&self, deployment: Deployment) -> Result<Deployment> {
         let name = deployment.name_any();
         let Some(scaler) = self.api::<HorizontalPodAutoscaler>().get_opt(&name).await? else {
@@ -671,7 +671,7 @@ impl Stage {
         Ok(api.create(&PostParams::default(), &set).await?)
     }
 
-    /// Brings a Pod to where its script says, and says whether it answers.
+    /// Moves a Pod to the state that the test set, and returns whether it is ready.
     async fn kubelet(&self, pod: &Pod) -> Result<bool> {
         let end = (self.scripts.lock().unwrap_or_else(PoisonError::into_inner).pods)(pod);
         let (ready, restarts, state, last) = match &end {
@@ -711,7 +711,7 @@ impl Stage {
 
     // === garbage ===
 
-    /// Deletes what has owners none of which exists.
+    /// Deletes objects that have owners but none that exists.
     async fn collect(&self) -> Result<()> {
         let _collecting = self.collecting.lock().await;
         if !self
@@ -722,7 +722,8 @@ impl Stage {
         {
             return Ok(());
         }
-        // Children before owners: an owner that is not in a later list was gone when its child was still there.
+        // Children are listed before owners: if an owner is missing in the later list, it was deleted while its child still
+        // existed.
         let kinds = [
             ApiResource::erase::<Pod>(&()),
             ApiResource::erase::<ReplicaSet>(&()),
@@ -787,7 +788,7 @@ fn now_and_only(uid: Option<String>) -> DeleteParams {
     }
 }
 
-/// What is gone, or another object by now, needs nothing from us.
+/// Ignores objects that were deleted or replaced.
 fn ignore_gone(answer: kube::Result<()>) -> Result<()> {
     match answer {
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),

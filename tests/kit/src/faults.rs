@@ -1,14 +1,14 @@
-//! Cuts the connection of one client to the API server at a write of one's choice.
+//! Cuts the connection of one client to the API server at a chosen write.
 //!
 //! ```text
-//! write 1 ─► write 2 ─► write 3 ✂ before it is sent: the server never hears of it
-//!                               ✂ after it was sent: the server carries it out, and the answer is lost
-//!                               ✂ after the answer: the caller has it, and gets no further
+//! write 1 ─► write 2 ─► write 3 ✂ before it is sent: the server never receives it
+//!                               ✂ after it was sent: the server executes it, and the response is lost
+//!                               ✂ after the response: the caller has it, but its next request fails
 //! ```
 //!
-//! From the cut on every request of that life fails, as if the process were gone: who holds the client ends it and goes
-//! on with the next life. Numbers go on over lives, so that a cut can be placed in what repairs the first one. Reads,
-//! dry runs, Leases, Events and reviews are not numbered: they leave nothing that a successor finds.
+//! After the cut, every request of that life fails, as if the process had ended. The test then ends the client and starts the next
+//! life. Numbers continue across lives, so that a second cut can hit the repair of the first one. Reads, dry runs, Leases, Events
+//! and reviews are not numbered, because they leave nothing that a successor finds.
 
 use std::{
     collections::BTreeMap,
@@ -30,28 +30,28 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tower::{BoxError, Layer, Service};
 
-/// Where in the life of a write the connection is cut.
+/// The point of a write at which the connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cut {
-    /// The request never leaves.
+    /// The request is never sent.
     BeforeSend,
-    /// The server carries the request out; its answer is lost.
+    /// The server executes the request; its response is lost.
     AfterSend,
-    /// The answer arrives, and nothing after it.
+    /// The response arrives, and nothing after it.
     AfterAnswer,
 }
 
 /// Which write is cut.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum At {
-    /// The one of this number, from 1.
+    /// The write with this number, from 1.
     Index(usize),
-    /// So many writes like this one in, from 1: [`Write::site`]. What runs side by side is numbered in another order each
-    /// time; the third status of one kind is the third one always.
+    /// The n-th write of this [`Write::site`], from 1. Concurrent writes are numbered in a different order each time, but the third
+    /// status of a kind is always the third.
     Site(String, usize),
 }
 
-/// One write that a client was asked to make.
+/// One write of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
     /// Its number, from 1.
@@ -62,11 +62,11 @@ pub struct Write {
     pub path: String,
     /// FNV-1a of the body: two writes of one path are distinguished by it.
     pub body_hash: u64,
-    /// The fields of the body's first two levels, names alone.
+    /// The field names of the body's first two levels.
     pub summary: String,
 }
 
-/// What one client wrote, and where it is cut. Clones share both.
+/// The writes of one client and its cuts. Clones share both.
 #[derive(Clone)]
 pub struct Faults(Arc<Inner>);
 
@@ -78,7 +78,7 @@ struct Inner {
 
 struct State {
     cuts: BTreeMap<At, Cut>,
-    /// Cuts that have happened, in their order.
+    /// Cuts that have happened, in order.
     made: Vec<(Write, Cut)>,
     writes: Vec<Write>,
 }
@@ -89,7 +89,7 @@ struct Lives {
     begun: usize,
     /// Requests of all lives up to this one fail.
     failing: usize,
-    /// All lives up to this one are over: the server owes none of them an answer.
+    /// All lives up to this one are over: no request of them is pending at the server.
     over: usize,
 }
 
@@ -107,7 +107,7 @@ pub struct Faulty<S> {
     life: Life,
 }
 
-/// What a caller sees of a cut connection.
+/// The error of a cut connection.
 #[derive(Debug)]
 pub struct ConnectionCut;
 
@@ -132,7 +132,7 @@ impl Faults {
         }))
     }
 
-    /// Begins another life: a layer for a fresh client. The former ones are over from now on.
+    /// Starts another life and returns a layer for a new client. The earlier lives are over.
     pub fn life(&self) -> Life {
         let mut number = 0;
         self.0.lives.send_modify(|lives| {
@@ -147,24 +147,24 @@ impl Faults {
         }
     }
 
-    /// Ends when the present life is over. A request that the server still carries out has been answered by then.
+    /// Returns when the current life is over. A request that the server was still executing has been answered by then.
     pub async fn died(&self) {
         let mut lives = self.0.lives.subscribe();
         let number = lives.borrow().begun;
         let _ = lives.wait_for(|lives| lives.over >= number).await;
     }
 
-    /// How many requests were made and answered, of any kind: where the number stays, nothing is under way.
+    /// The number of requests and responses of any kind. If the number does not change, no request is in flight.
     pub fn asked(&self) -> usize {
         self.0.asked.load(Ordering::Relaxed)
     }
 
-    /// Every write so far, over all lives, those included that never left.
+    /// All writes so far, of all lives, including those that were never sent.
     pub fn writes(&self) -> Vec<Write> {
         self.state().writes.clone()
     }
 
-    /// The cuts that were made.
+    /// The cuts that have happened.
     pub fn made(&self) -> Vec<(Write, Cut)> {
         self.state().made.clone()
     }
@@ -250,7 +250,7 @@ where
         let is_write = is_numbered(&request);
         let request = if is_write {
             let (parts, body) = request.into_parts();
-            // A body that is sent is whole from the beginning; one that streamed would be no body of a write.
+            // The body of a write is complete at the start; it is never streamed.
             let body = body
                 .collect()
                 .now_or_never()
@@ -271,7 +271,7 @@ where
             Some(Cut::AfterSend) => {
                 life.fail();
                 let answer = self.inner.call(request);
-                // The client that waits for it may be gone before the request has left.
+                // The client that waits for the response may be dropped before the request is sent.
                 let carried_out = tokio::spawn(async move {
                     drop(answer.await);
                     life.end();
@@ -290,8 +290,8 @@ where
                 });
                 Box::pin(async move { answered.await? })
             }
-            // A write that has left the process is carried out and answered whatever becomes of the process. A connection that
-            // breaks off in the middle of it would leave it in etcd without a whole line in the audit log.
+            // A write that was sent is executed and answered even if the process ends. If its connection broke in between, it would
+            // be in etcd without a complete line in the audit log.
             None => {
                 let answer = self.inner.call(request);
                 let answer = async move { answer.await.map_err(Into::into) };
@@ -318,7 +318,7 @@ fn refused<T: Send + 'static>() -> Pin<Box<dyn Future<Output = Result<T, BoxErro
     Box::pin(async { Err(ConnectionCut.into()) })
 }
 
-/// Whether a successor could find what this request leaves.
+/// Whether a successor can find an effect of this request.
 fn is_numbered<B>(request: &Request<B>) -> bool {
     let method = request.method();
     let writes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method);
@@ -363,7 +363,7 @@ impl Write {
         }
     }
 
-    /// What is written, without what differs from run to run: `PATCH modelversions/status`.
+    /// The write without the parts that differ between runs: `PATCH modelversions/status`.
     pub fn site(&self) -> String {
         let mut parts: Vec<&str> = self.path.trim_matches('/').split('/').collect();
         parts.drain(
@@ -428,7 +428,8 @@ mod tests {
         }
     }
 
-    /// Makes three objects one after another, the second one cut: what the caller saw, and what is there afterwards.
+    /// Creates three objects one after another, with a cut at the second. Returns what the caller saw and which objects exist
+    /// afterwards.
     async fn three(cut: Cut) -> ([bool; 3], [bool; 3]) {
         let faults = Faults::new([(At::Index(2), cut)]);
         let (cut_client, server) = client(&faults.life()).await;
@@ -562,7 +563,7 @@ mod tests {
         }
     }
 
-    /// A server that takes its time, and counts what it has answered.
+    /// A slow server that counts its responses.
     #[derive(Clone, Default)]
     struct Slow(Arc<std::sync::atomic::AtomicUsize>);
 
@@ -597,7 +598,7 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(client.call(write("second")).await.is_err());
         faults.died().await;
-        // What ran in the process is gone with it.
+        // The tasks of the process end with it.
         first.abort();
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert_eq!(slow.0.load(Ordering::Relaxed), 1);

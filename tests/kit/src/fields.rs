@@ -1,31 +1,31 @@
 //! Every field of a kind, as the API server's OpenAPI describes it, and every way to edit one in a given object.
 //!
-//! An [`Edit`] is one change of one field: a value added, changed or removed. What a valid value is depends on more than a
-//! schema says, so an edit has several candidates. The first one that passes the API server's validation is the one that
-//! counts. Nothing here talks to an API server.
+//! An [`Edit`] is one change of one field: a value is added, changed or removed. The schema alone does not determine which values
+//! are valid, so an edit has several candidates. The first one that passes the API server's validation counts. This module does not
+//! call an API server.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
 
-/// At most so many ways to try one edit.
+/// Maximum number of candidates of an edit.
 const CANDIDATES: usize = 60;
-/// At most so many objects above a field are replaced to make room for it.
+/// Maximum number of parent objects that are replaced to add a field.
 const LEVELS: usize = 4;
 
 /// The schemas of an OpenAPI v3 document, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Schemas(BTreeMap<String, Value>);
 
-/// What happens to a field.
+/// The change of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// It was absent and has a value.
+    /// An absent field gets a value.
     Added,
-    /// It has another value.
+    /// The value changes.
     Changed,
-    /// It is gone.
+    /// The field is removed.
     Removed,
 }
 
@@ -34,9 +34,9 @@ pub enum Change {
 pub struct Edit {
     /// The field in the schema: `spec.template.spec.containers[].image`, `metadata.labels{}`.
     pub field: String,
-    /// What happens to it.
+    /// The change of the field.
     pub change: Change,
-    /// Ways to do it, the least intrusive first.
+    /// Ways to make the change, the least intrusive first.
     pub candidates: Vec<Candidate>,
 }
 
@@ -47,9 +47,9 @@ pub struct Candidate(pub Vec<Operation>);
 /// An operation on an object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
-    /// Sets the value there. Objects above it are made where they are absent.
+    /// Sets the value at a path. Absent parent objects are created.
     Set(Vec<Token>, Value),
-    /// Removes what is there.
+    /// Removes the value at a path.
     Remove(Vec<Token>),
 }
 
@@ -58,19 +58,19 @@ pub enum Operation {
 pub enum Token {
     /// A field of an object or a key of a map.
     Key(String),
-    /// An item of a list. The index behind the last item appends.
+    /// An item of a list. The index after the last item appends.
     Item(usize),
 }
 
-/// What the schema does not say.
+/// Hints that complement the schema.
 pub struct Hints {
     /// Other fields that must change with a field, as one or more sets: an external name needs the type ExternalName.
     pub companions: fn(&str) -> Vec<Vec<Operation>>,
-    /// Keys to add to a map. Each is an edit of its own.
+    /// Keys to add to a map. Each is a separate edit.
     pub keys: fn(&str) -> Vec<String>,
     /// Values to try before the usual ones.
     pub values: fn(&str) -> Vec<Value>,
-    /// What a new object of a field needs besides its required fields, and which of its fields it is made for, if any.
+    /// What a new object of a field needs in addition to its required fields, and the field that it is created for, if any.
     pub needs: fn(&str, Option<&str>) -> Value,
 }
 
@@ -191,7 +191,7 @@ impl Schemas {
         }
     }
 
-    /// The least that is valid by the schema.
+    /// The smallest value that is valid by the schema.
     fn minimal(&self, schema: &Value, field: &str, made_for: Option<&str>, hints: &Hints) -> Value {
         match self.shape(schema) {
             Shape::Object(properties) => {
@@ -222,14 +222,14 @@ impl Schemas {
         }
     }
 
-    /// What may stand in a leaf in place of what does.
+    /// Other values for a leaf.
     fn values(&self, schema: &Value, field: &str, current: Option<&Value>, hints: &Hints) -> Vec<Value> {
         let schema = self.resolve(schema);
         let mut values = (hints.values)(field);
         if let Some(known) = schema["enum"].as_array() {
             values.extend(known.iter().cloned());
         } else if schema["oneOf"].is_array() {
-            // A quantity, or a number that may be a name or a share.
+            // A quantity, or a number that can also be a name or a percentage.
             values.extend([json!(1), json!("50%"), json!("other"), json!("1Gi"), json!("1m")]);
         } else {
             match schema["type"].as_str() {
@@ -249,7 +249,7 @@ impl Schemas {
     }
 }
 
-/// Plausible texts. Which one is valid, validation says.
+/// Plausible texts. Validation determines which one is valid.
 fn texts(format: Option<&str>, field: &str) -> Vec<Value> {
     let name = field.rsplit(['.', '[', '{']).next().unwrap_or_default();
     let name = if name.len() < 2 {
@@ -308,7 +308,7 @@ struct Walk<'a> {
 // === impl Walk ===
 
 impl Walk<'_> {
-    /// Edits of what is at `path`. Absent fields are added where `adds` says so: once for all items of a list.
+    /// Edits of the value at `path`. Absent fields are added if `adds` is set: once for all items of a list.
     fn visit(
         &mut self,
         schema: &Value,
@@ -448,8 +448,8 @@ impl Walk<'_> {
         });
     }
 
-    /// Where a value can be placed: into what is there, into a new item of a list above it, or into an object above it
-    /// that is made again from its required fields.
+    /// Where a value can be placed: into existing objects, into a new item of a parent list, or into a parent object that is
+    /// rebuilt from its required fields.
     fn places(&self, path: &[Token]) -> Vec<Vec<Token>> {
         let there = (0..=path.len())
             .rev()
@@ -473,7 +473,7 @@ impl Walk<'_> {
         places
     }
 
-    /// Sets what is at `at` to an object with nothing but required fields and `value` at the rest of `path`.
+    /// Replaces the value at `at` with an object that has only required fields, and `value` at the rest of `path`.
     fn place(&self, at: &[Token], path: &[Token], value: &Value) -> Operation {
         let mut schema = self.root;
         let mut field = String::new();
@@ -530,7 +530,7 @@ impl Candidate {
     }
 }
 
-/// Where two objects differ, down to the single field. Lists are compared item by item.
+/// The fields in which two objects differ. Lists are compared item by item.
 pub fn differences(before: &Value, after: &Value) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     compare(before, after, &mut Vec::new(), &mut found);
@@ -566,7 +566,7 @@ fn compare(before: &Value, after: &Value, path: &mut Vec<String>, found: &mut Ve
                 path.pop();
             }
         }
-        // Null, {} and [] differ for the API server only in how they are written.
+        // Null, {} and [] are equivalent for the API server.
         (Some(_), Some(_)) => {}
         _ => found.push(path.clone()),
     }
@@ -629,7 +629,7 @@ fn remove(object: &mut Value, path: &[Token]) {
 mod tests {
     use super::*;
 
-    /// A kind in the API server's own way of writing schemas, with one of each shape.
+    /// A kind as the API server writes schemas, with one field of each shape.
     fn schemas() -> Schemas {
         Schemas::read(&json!({"components": {"schemas": {
             "Widget": {

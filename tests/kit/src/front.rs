@@ -1,7 +1,7 @@
-//! The way from a client through a Service to a Pod, fakes: a bare API server has no network.
+//! A fake of the network path from a client through a Service to a Pod, because a bare API server has no network.
 //!
-//! `<url>/<namespace>/<service>/…` is answered as the Pods behind that Service would: by the Service's selector, type and
-//! address, by what Pods are ready, and with the digest of the routes file that a Pod was given.
+//! `<url>/<namespace>/<service>/…` responds as the Pods of that Service would: depending on the Service's selector, type and
+//! address and on the ready Pods, with the digest of the routes file of a Pod.
 
 use std::{
     collections::BTreeMap,
@@ -19,29 +19,29 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// The fake way through Services; it ends with this.
+/// The fake network path; it ends when this is dropped.
 pub struct Front {
-    /// Its address, without a slash at the end.
+    /// Its address, without a trailing slash.
     pub url: String,
     task: JoinHandle<()>,
 }
 
-/// A Service without a ready Pod is looked at again after so long, by a front that remembers.
+/// How long a caching front remembers that a Service has no ready Pod.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Digests that were found, by namespace and Service, and when.
+/// The digests found, by namespace and Service, with the time.
 type Memory = Arc<Mutex<BTreeMap<(String, String), (Instant, Option<String>)>>>;
 
 // === impl Front ===
 
 impl Front {
-    /// Answers for all namespaces that this client may read.
+    /// Serves all namespaces that this client may read.
     pub async fn start(client: Client) -> Result<Self> {
         Self::answering(client, None).await
     }
 
-    /// The same, and what answered once answers the same from then on without a look at the API server: hundreds of models
-    /// that are asked every few seconds would keep it busy.
+    /// The same, but a successful response is cached forever: hundreds of models that are probed every few seconds would overload
+    /// the API server.
     pub async fn remembering(client: Client) -> Result<Self> {
         Self::answering(client, Some(Memory::default())).await
     }
@@ -80,14 +80,14 @@ async fn answer(client: &Client, memory: Option<&Memory>, mut stream: TcpStream)
     };
     let (status, header) = match found {
         Some(digest) => ("200 OK", format!("modelward-routes-digest: {digest}\r\n")),
-        // A real one refuses the connection; here it is one address for all.
+        // A real Service would refuse the connection; here all Services share one address.
         None => ("502 Bad Gateway", String::new()),
     };
     let text = format!("HTTP/1.1 {status}\r\n{header}content-length: 0\r\nconnection: close\r\n\r\n");
     Ok(stream.write_all(text.as_bytes()).await?)
 }
 
-/// The digest as it was found before, or else as it is now.
+/// The cached digest, or else the current one.
 async fn remembered(client: &Client, memory: &Memory, namespace: &str, name: &str) -> Result<Option<String>> {
     let key = (namespace.to_owned(), name.to_owned());
     let known = memory
@@ -106,7 +106,7 @@ async fn remembered(client: &Client, memory: &Memory, namespace: &str, name: &st
     Ok(found)
 }
 
-/// The digest of the routes that the first ready Pod behind a Service serves.
+/// The digest of the routes that the first ready Pod of a Service serves.
 async fn digest(client: &Client, namespace: &str, name: &str) -> Result<Option<String>> {
     let services = Api::<Service>::namespaced(client.clone(), namespace);
     let Some(service) = services.get_opt(name).await?.and_then(|service| service.spec) else {
@@ -148,7 +148,7 @@ async fn digest(client: &Client, namespace: &str, name: &str) -> Result<Option<S
         .map_or("routes.json", |item| item.key.as_str());
     let content = routes.data.unwrap_or_default().remove(key).unwrap_or_default();
     let digest = format!("sha256:{}", hex::encode(Sha256::digest(content.as_bytes())));
-    // A server refuses routes that it was not configured for.
+    // A server rejects routes that it was not configured for.
     let variables: BTreeMap<_, _> = spec
         .containers
         .iter()
@@ -188,7 +188,7 @@ mod tests {
         serde_json::from_value(content).unwrap()
     }
 
-    /// The status line of an answer.
+    /// The status line of a response.
     async fn ask(front: &Front, namespace: &str) -> String {
         let mut stream = TcpStream::connect(front.url.trim_start_matches("http://"))
             .await

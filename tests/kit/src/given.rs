@@ -1,11 +1,11 @@
-//! Servers that a test's process is given, where `with-servers` runs the tests.
+//! Servers that a test process receives if `with-servers` runs the tests.
 //!
 //! ```text
 //! with-servers COMMAND ──owns──► the servers, each started when a test asks for it
 //!        └─ listens at the path in MODELWARD_TEST_SERVERS ◄── `shared()` of a test's process, which is answered with a place
 //! ```
 //!
-//! nextest runs each test in a process of its own; without this each of them would start an API server.
+//! nextest runs each test in a separate process. Without this, each of them would start an API server.
 
 use std::{env, path::Path};
 
@@ -20,18 +20,18 @@ use tokio::{
 /// The variable with the path of the socket at which [`run`](crate::servers::run) listens.
 pub const VARIABLE: &str = "MODELWARD_TEST_SERVERS";
 
-/// A server that tests share.
+/// A shared server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Server {
     /// A kube-apiserver with Modelward's CRDs.
     Plain,
-    /// One with the chart's policies too.
+    /// A kube-apiserver that also has the chart's policies.
     Gated,
     /// A PostgreSQL.
     Postgres,
 }
 
-/// Where the server is that this process was given, `None` where it has to start its own.
+/// The address of the server that this process received; `None` if it must start its own.
 pub(crate) async fn given<T: DeserializeOwned>(server: Server) -> Result<Option<T>> {
     let Some(path) = env::var_os(VARIABLE) else {
         return Ok(None);
@@ -40,8 +40,8 @@ pub(crate) async fn given<T: DeserializeOwned>(server: Server) -> Result<Option<
     Ok(Some(serde_json::from_value(place)?))
 }
 
-/// Asks the process that listens at this socket for a server, which it starts if it has none; as the modules of the servers
-/// write their places. An error says why there is none.
+/// Asks the process that listens at this socket for a server, which it starts if necessary. The result is in the format of the
+/// server's module. An error says why there is no server.
 pub async fn ask(socket: &Path, server: Server) -> Result<Value> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
         format!(

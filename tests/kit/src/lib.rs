@@ -1,4 +1,4 @@
-//! What tests stand on: a real API server, a real PostgreSQL, namespaces of their own.
+//! The test environment: a real API server, a real PostgreSQL and separate namespaces.
 #![expect(
     clippy::expect_used,
     clippy::missing_panics_doc,

@@ -1,4 +1,4 @@
-//! The objects of one namespace: made from JSON, changed, waited for.
+//! The objects of one namespace: create them from JSON, change them and wait for them.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -14,17 +14,17 @@ use serde_json::{Value, json};
 
 use crate::wait;
 
-/// A label that the operator ignores: an object that gets it is reconciled.
+/// A label that the operator ignores. Setting it triggers a reconcile of the object.
 pub const UNRELATED: &str = "unrelated";
 
 /// Access to the objects of a namespace.
 #[derive(Clone)]
 pub struct Objects {
-    /// With the rights of its user.
+    /// A client with the permissions of its user.
     pub kube: Client,
     /// The name of the namespace.
     pub namespace: String,
-    /// The longest that an object is waited for.
+    /// The maximum time to wait for an object.
     patience: Duration,
 }
 
@@ -75,7 +75,7 @@ impl Objects {
         created.with_context(|| format!("create {} {}", K::kind(&()), self.name_of(&object)))
     }
 
-    /// Merges a patch into an object, as a client that is not the operator.
+    /// Merges a patch into an object, as a client other than the operator.
     pub async fn patch<K>(&self, name: &str, patch: Value) -> Result<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
@@ -96,7 +96,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Gives each object of Modelward's kinds an unrelated label with this value.
+    /// Sets an unrelated label with this value on each object of Modelward's kinds.
     pub async fn touch_all(&self, value: &str) -> Result<()> {
         self.touch::<ModelVersion>(value).await?;
         self.touch::<Model>(value).await?;
@@ -104,7 +104,7 @@ impl Objects {
         self.touch::<RemediationAction>(value).await
     }
 
-    /// Gives each object of a kind an unrelated label with this value, which makes its controller look at it.
+    /// Sets an unrelated label with this value on each object of a kind, which triggers its controller.
     pub async fn touch<K>(&self, value: &str) -> Result<()>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
@@ -112,7 +112,7 @@ impl Objects {
         let objects = self.all::<K>();
         for object in objects.list_metadata(&ListParams::default()).await? {
             match label(&objects, &object.name_any(), value).await {
-                // It is gone in the meantime.
+                // It was deleted in the meantime.
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 answer => answer?,
             }
@@ -120,7 +120,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Waits until an object is as wanted. The error has its status.
+    /// Waits until an object matches. The error contains its status.
     pub async fn wait<K>(&self, name: &str, what: &str, is_so: impl Fn(&K) -> bool + Send) -> Result<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -129,7 +129,7 @@ impl Objects {
         wait::until_so(self.all::<K>(), name, what, self.patience, is_so).await
     }
 
-    /// Waits until there is no object of this name.
+    /// Waits until no object with this name exists.
     pub async fn wait_gone<K>(&self, name: &str) -> Result<()>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -153,7 +153,7 @@ where
     Ok(serde_json::from_value(content)?)
 }
 
-/// Gives one object an unrelated label with this value.
+/// Sets an unrelated label with this value on one object.
 pub async fn label<K>(objects: &Api<K>, name: &str, value: &str) -> kube::Result<()>
 where
     K: Resource + DeserializeOwned + Clone + Debug,

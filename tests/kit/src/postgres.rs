@@ -5,9 +5,9 @@
 //!    └─ database() ──► a fresh database and its URL, one for each test
 //! ```
 //!
-//! The server is the distribution's own (`/usr/lib/postgresql/*/bin`, or `MODELWARD_POSTGRES_BIN`). It can be stopped,
-//! killed and started again, and keeps its port and its data. It ends with the value that owns it, and, since tests
-//! are killed too, with the process that made it.
+//! The server is the distribution's own (`/usr/lib/postgresql/*/bin`, or `MODELWARD_POSTGRES_BIN`). It can be stopped, killed and
+//! started again, and keeps its port and its data. It ends with the value that owns it. Because tests can be killed, it also ends
+//! with the process that created it.
 
 use std::{
     fs,
@@ -34,38 +34,38 @@ use crate::given::{self, given};
 #[derive(Clone, Debug)]
 pub struct Postgres {
     place: Place,
-    /// Absent where another process owns it.
+    /// Absent if another process owns it.
     cluster: Option<Arc<Cluster>>,
 }
 
-/// What another process has to know of a server.
+/// What another process needs to connect to a server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Place {
     /// On 127.0.0.1.
     port: u16,
-    /// Of the superuser.
+    /// Password of the superuser.
     password: String,
 }
 
-/// A database of one test.
+/// The database of one test.
 #[derive(Clone, Debug)]
 pub struct Database {
     /// Its name, also a valid SQL identifier.
     pub name: String,
-    /// URL of the superuser `postgres`, who owns it.
+    /// URL for the superuser `postgres`, which owns it.
     pub url: String,
 }
 
-/// The shared server of this test process, kept only as long as some test holds it.
+/// The shared server of this test process, which lives while a test holds it.
 static SHARED: tokio::sync::Mutex<Weak<Cluster>> = tokio::sync::Mutex::const_new(Weak::new());
 
-/// How long the server may take to start or stop; it takes about 0.2 s on an idle machine.
+/// Time limit for a start or stop of the server, which takes about 0.2 s on an idle machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug)]
 struct Cluster {
     bin: PathBuf,
-    /// Deleted after the process has ended: `Drop` of the cluster runs first, then that of its fields.
+    /// Deleted after the process has ended, because `Drop` of the cluster runs before that of its fields.
     directory: tempfile::TempDir,
     /// The user that the server runs as; `None` is the user that runs the tests.
     user: Option<(u32, u32)>,
@@ -74,21 +74,21 @@ struct Cluster {
     _remover: Remover,
 }
 
-/// Removes the directory where this process ends without having done so, as one that is killed does: its pipe closes then.
+/// Removes the directory if this process ends without doing so, for example because it is killed: its pipe closes then.
 #[derive(Debug)]
 struct Remover(Child);
 
 #[derive(Debug)]
 struct Server {
     pid: u32,
-    /// Waits for the process. The kernel ends the process when this thread ends, however the test ends.
+    /// Waits for the process. The kernel kills the process when this thread ends, however the test ends.
     keeper: JoinHandle<std::io::Result<ExitStatus>>,
 }
 
 // === impl Postgres ===
 
 impl Postgres {
-    /// Makes a cluster of its own and starts it: for tests that take it away.
+    /// Creates and starts a separate cluster, for tests that stop it.
     pub async fn start() -> Result<Self> {
         let cluster = blocking(|| {
             let cluster = Cluster::create()?;
@@ -106,8 +106,7 @@ impl Postgres {
         }
     }
 
-    /// The server that tests share, in this process or under `with-servers`: for tests that need a database and leave the
-    /// server alone.
+    /// The shared server, of this process or under `with-servers`, for tests that need a database and do not stop the server.
     pub async fn shared() -> Result<Self> {
         if let Some(place) = given(given::Server::Postgres).await? {
             return Ok(Self { place, cluster: None });
@@ -128,7 +127,7 @@ impl Postgres {
     fn cluster(&self) -> Result<Arc<Cluster>> {
         self.cluster
             .clone()
-            .context("this PostgreSQL is other tests' too: take one of your own with Postgres::start")
+            .context("this PostgreSQL is shared with other tests: start a separate one with Postgres::start")
     }
 
     /// A fresh, empty database.
@@ -145,7 +144,7 @@ impl Postgres {
         self.url_of("postgres", &self.place.password, database)
     }
 
-    /// The URL of a role that a test made.
+    /// The URL for a role that a test created.
     pub fn url_of(&self, role: &str, password: &str, database: &str) -> String {
         format!(
             "postgres://{role}:{password}@127.0.0.1:{}/{database}",
@@ -153,7 +152,7 @@ impl Postgres {
         )
     }
 
-    /// Runs SQL statements as a test's set-up; the text is trusted.
+    /// Runs SQL statements for the set-up of a test. The text is trusted.
     pub async fn execute(&self, url: &str, sql: &str) -> Result<()> {
         let mut connection = PgConnection::connect(url)
             .await
@@ -166,19 +165,19 @@ impl Postgres {
         Ok(())
     }
 
-    /// Ends the server in order, sessions included. Its data and its port stay.
+    /// Stops the server and its sessions. It keeps its data and its port.
     pub async fn stop(&self) -> Result<()> {
         let cluster = self.cluster()?;
         blocking(move || cluster.end("INT")).await
     }
 
-    /// Kills the server with SIGKILL. Its data and its port stay.
+    /// Kills the server with SIGKILL. It keeps its data and its port.
     pub async fn kill(&self) -> Result<()> {
         let cluster = self.cluster()?;
         blocking(move || cluster.end("KILL")).await
     }
 
-    /// Starts the server again after [`stop`](Self::stop) or [`kill`](Self::kill); after a kill it recovers first.
+    /// Starts the server again after [`stop`](Self::stop) or [`kill`](Self::kill). After a kill, it recovers first.
     pub async fn restart(&self) -> Result<()> {
         let cluster = self.cluster()?;
         blocking(move || cluster.start()).await
@@ -199,7 +198,8 @@ impl Cluster {
             .context("cannot read /proc/self")?
             .uid()
             == 0;
-        // initdb refuses root; Debian's package made the user `postgres` for this. It must be able to enter the directory.
+        // initdb does not run as root. The Debian package creates the user `postgres` for this, which must be able to enter the
+        // directory.
         let (user, parent) = if root {
             (Some(user_of("postgres")?), PathBuf::from("/tmp"))
         } else {
@@ -208,7 +208,7 @@ impl Cluster {
         let directory = tempfile::Builder::new()
             .prefix("modelward-postgres-")
             .tempdir_in(&parent)
-            .with_context(|| format!("cannot make a directory in {}", parent.display()))?;
+            .with_context(|| format!("cannot create a directory in {}", parent.display()))?;
         let password = random()?;
         let password_file = directory.path().join("password");
         fs::write(&password_file, &password).context("cannot write the password file")?;
@@ -253,9 +253,9 @@ impl Cluster {
 
     fn start(&self) -> Result<()> {
         let mut server = self.server();
-        ensure!(server.is_none(), "PostgreSQL runs already");
+        ensure!(server.is_none(), "PostgreSQL is already running");
         let deadline = Instant::now() + PATIENCE;
-        // After a kill, orphaned backends hold the shared memory for a moment and a new server refuses to start.
+        // After a kill, orphaned backends keep the shared memory for a moment, and a new server does not start.
         loop {
             match self.try_start(deadline) {
                 Ok(started) => {
@@ -270,7 +270,7 @@ impl Cluster {
 
     fn try_start(&self, deadline: Instant) -> Result<Server> {
         let log_path = self.directory.path().join("log");
-        let log = fs::File::create(&log_path).context("cannot make the server's log")?;
+        let log = fs::File::create(&log_path).context("cannot create the server's log")?;
         let mut command = self.command("postgres");
         command
             .arg("-D")
@@ -293,7 +293,7 @@ impl Cluster {
             .stdout(log.try_clone().context("cannot share the server's log")?)
             .stderr(log);
         let (sender, receiver) = mpsc::channel();
-        // The parent-death signal follows the thread that forked: it must live as long as the server may.
+        // The parent-death signal is sent when the thread that forked ends, so this thread must live as long as the server.
         let keeper = thread::Builder::new()
             .name("postgres-keeper".into())
             .spawn(move || {
@@ -301,7 +301,7 @@ impl Cluster {
                 let _ = sender.send(child.id());
                 child.wait()
             })
-            .context("cannot make a thread")?;
+            .context("cannot start a thread")?;
         let Ok(pid) = receiver.recv() else {
             let error = keeper
                 .join()
@@ -322,7 +322,7 @@ impl Cluster {
         bail!("postgres was not ready after {PATIENCE:?}")
     }
 
-    /// What pg_ctl looks at: the first line is the process id, the eighth says whether it takes connections.
+    /// The file that pg_ctl reads: the first line is the process id, the eighth says whether the server accepts connections.
     fn is_ready(&self, pid: u32) -> bool {
         let Ok(text) = fs::read_to_string(self.data().join("postmaster.pid")) else {
             return false;
@@ -333,13 +333,13 @@ impl Cluster {
 
     fn end(&self, with: &str) -> Result<()> {
         let Some(server) = self.server().take() else {
-            bail!("PostgreSQL does not run")
+            bail!("PostgreSQL is not running")
         };
         let deadline = Instant::now() + PATIENCE;
         signal(server.pid, with);
         while !server.keeper.is_finished() {
             if Instant::now() > deadline {
-                // Until the keeper has waited for it, the process id is still that of our server.
+                // Until the keeper has waited for the process, the process id belongs to this server.
                 signal(server.pid, "KILL");
                 bail!("postgres did not end within {PATIENCE:?} of SIG{with}");
             }
@@ -348,7 +348,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// A program of PostgreSQL, run as the right user and killed with the thread that starts it.
+    /// A PostgreSQL program that runs as the right user and is killed with the thread that starts it.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "QUIT"]);
@@ -389,7 +389,7 @@ impl Drop for Cluster {
 impl Remover {
     fn spawn(directory: &Path) -> Result<Self> {
         let child = Command::new("sh")
-            // What ends the group of the test leaves it to the pipe to end this.
+            // A separate process group: a signal to the group of the test does not end it, but the pipe does.
             .process_group(0)
             .args(["-c", "read -r word || { sleep 1; rm -rf \"$1\"; }", "sh"])
             .arg(directory)

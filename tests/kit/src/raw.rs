@@ -1,16 +1,16 @@
-//! Objects as the API server writes them, without a type that could drop or refuse a field.
+//! Objects as the API server writes them, without a type that could drop or reject a field.
 
 use http::Request;
 use kube::Client;
 use serde_json::Value;
 
-/// Reads what is at this path.
+/// Reads the object at this path.
 pub async fn get(client: &Client, path: &str) -> kube::Result<Value> {
     let request = Request::get(path).body(Vec::new());
     client.request(request.map_err(kube::Error::HttpError)?).await
 }
 
-/// Replaces what is at this path, which may end in a query.
+/// Replaces the object at this path, which may end with a query.
 pub async fn put(client: &Client, path: &str, body: &Value) -> kube::Result<Value> {
     let body = serde_json::to_vec(body).map_err(kube::Error::SerdeError)?;
     let request = Request::put(path)
@@ -19,7 +19,7 @@ pub async fn put(client: &Client, path: &str, body: &Value) -> kube::Result<Valu
     client.request(request.map_err(kube::Error::HttpError)?).await
 }
 
-/// Deletes what is at this path, which may end in a query.
+/// Deletes the object at this path, which may end with a query.
 pub async fn delete(client: &Client, path: &str) -> kube::Result<Value> {
     let request = Request::delete(path).body(Vec::new());
     client.request(request.map_err(kube::Error::HttpError)?).await

@@ -1,4 +1,4 @@
-//! `with-servers`: it owns the servers that tests of many processes share, see [`given`](crate::given).
+//! `with-servers`: owns the servers that tests of several processes share. See [`given`](crate::given).
 
 use std::{
     ffi::OsString,
@@ -25,7 +25,7 @@ use crate::{
     postgres::{self, Postgres},
 };
 
-/// Those that were asked for.
+/// The servers that were requested.
 #[derive(Default)]
 struct Servers {
     plain: OnceCell<ApiServer>,
@@ -33,11 +33,11 @@ struct Servers {
     postgres: OnceCell<Postgres>,
 }
 
-/// Runs a command with [`VARIABLE`] set, and ends the servers when it has ended. The code is the command's, or 128 and the number
-/// of the signal that ended it, as a shell has it.
+/// Runs a command with [`VARIABLE`] set, and ends the servers when it has ended. The exit code is the command's, or 128 plus the
+/// number of the signal that ended it, as in a shell.
 ///
-/// SIGTERM goes on to the command, and what a terminal sends it receives by itself. It is sent SIGTERM too where this process
-/// is killed.
+/// SIGTERM is passed on to the command; signals from a terminal reach it directly. If this process is killed, the command also
+/// receives SIGTERM.
 pub async fn run(command: &[OsString]) -> Result<ExitCode> {
     ensure!(!command.is_empty(), "usage: with-servers COMMAND [ARGUMENT…]");
     let directory = tempfile::tempdir()?;
@@ -46,14 +46,14 @@ pub async fn run(command: &[OsString]) -> Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    // The signal on this process's death follows the thread that forks: the caller blocks the main one on this future.
+    // The parent-death signal is sent when the thread that forked ends, so the caller blocks the main thread on this future.
     let mut child = Command::new("setpriv")
         .args(["--pdeathsig", "TERM", "--"])
         .args(command)
         .env(VARIABLE, &socket)
         .spawn()
         .context("cannot run setpriv")?;
-    let pid = child.id().context("a command that runs has a process id")?;
+    let pid = child.id().context("a running command has a process id")?;
     let servers = Arc::new(Servers::default());
     let mut asked = JoinSet::new();
     let status = loop {
@@ -65,7 +65,7 @@ pub async fn run(command: &[OsString]) -> Result<ExitCode> {
             _ = hang_up.recv() => {}
         }
     };
-    // Each holds the servers.
+    // Each task holds the servers.
     asked.shutdown().await;
     drop(servers);
     Ok(code_of(status))
@@ -93,7 +93,7 @@ fn code_of(status: ExitStatus) -> ExitCode {
 // === impl Servers ===
 
 impl Servers {
-    /// Where the server is, once it is ready. One that could not be started is tried again by the next who asks.
+    /// The address of the server, once it is ready. If it could not be started, the next request tries again.
     async fn place_of(&self, server: Server) -> Result<Value> {
         let place = match server {
             Server::Plain => {

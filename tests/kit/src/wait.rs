@@ -1,4 +1,4 @@
-//! Waiting for what comes by itself.
+//! Waiting for asynchronous changes.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use kube::{Api, Resource, runtime::wait::await_condition};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Between two questions.
+/// Time between two attempts.
 const AGAIN: Duration = Duration::from_millis(25);
 
-/// Asks until there is an answer.
+/// Repeats `ask` until it returns a value.
 pub async fn until<T>(
     what: &str,
     patience: Duration,
@@ -28,7 +28,7 @@ pub async fn until<T>(
         .with_context(|| format!("{what}: not within {patience:?}"))?
 }
 
-/// Waits until the object is so. What it is instead is in the error.
+/// Waits until the object matches. The error contains its current state.
 pub async fn until_so<K>(
     api: Api<K>,
     name: &str,
@@ -43,7 +43,7 @@ where
     let condition = |object: Option<&K>| object.is_some_and(&is_so);
     let waited = tokio::time::timeout(patience, await_condition(api.clone(), name, condition)).await;
     if let Ok(waited) = waited {
-        return waited?.context("an object that is so is there");
+        return waited?.context("a matching object exists");
     }
     let found = api.get_opt(name).await?;
     let found = found.map(serde_json::to_value).transpose()?;
@@ -55,7 +55,7 @@ where
     )
 }
 
-/// Waits until there is no object of this name.
+/// Waits until no object with this name exists.
 pub async fn until_gone<K>(api: Api<K>, name: &str, patience: Duration) -> Result<()>
 where
     K: Resource<DynamicType = ()>,

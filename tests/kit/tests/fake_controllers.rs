@@ -1,4 +1,4 @@
-//! Where the fake controllers must do as the real ones do.
+//! Cases in which the fake controllers must behave like the real ones.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},

@@ -1,6 +1,6 @@
-//! What tests under `with-servers` share, and what is left when it ends.
+//! What tests under `with-servers` share, and what remains when it ends.
 
-#![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
+#![expect(clippy::unwrap_used, reason = "a test ends if it cannot get what it needs")]
 
 use std::{
     env, fs,
@@ -19,7 +19,7 @@ use modelward_kit::{
 /// A command that ends with 7 once its standard input has a line.
 struct Running {
     wrapper: Child,
-    /// Apart, since waiting for a child closes what it still has.
+    /// Kept separately, because waiting for a child closes its standard input.
     input: ChildStdin,
     /// Process id of the command.
     command: u32,
@@ -124,7 +124,10 @@ async fn who_asks_gets_the_same_servers_which_end_with_the_command_whose_code_is
     assert!(answers(port) && answers(api) && directory.exists());
     running.input.write_all(b"\n").unwrap();
     assert_eq!(running.code(), Some(7));
-    assert!(!answers(port) && !answers(api), "the servers outlive the command");
+    assert!(
+        !answers(port) && !answers(api),
+        "the servers are still running after the command"
+    );
     assert!(!directory.exists() && !running.socket.exists());
 }
 
@@ -134,7 +137,7 @@ async fn the_end_of_with_servers_is_the_end_of_the_command_and_of_the_servers() 
     let port = running.postgres().await;
     running.signal("TERM");
     assert_eq!(running.code(), Some(128 + 15));
-    assert!(!answers(port), "the server outlives the command");
+    assert!(!answers(port), "the server is still running after the command");
 
     let running = Running::begin();
     let (port, (api, directory)) = (running.postgres().await, running.api_server().await);

@@ -1,12 +1,12 @@
-//! What counts as a good answer of `/predict`.
+//! Validation of responses of `/predict`.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A good answer.
+/// A good response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Name of the version that gave it.
+    /// Name of the version that answered.
     pub version: String,
 }
 
@@ -26,8 +26,8 @@ struct Prediction {
 // === impl Answer ===
 
 impl Answer {
-    /// Reads the answer to one row (a prediction) or to an array of rows (a version and its predictions). The error says
-    /// what is wrong with it.
+    /// Reads the response to one row (a prediction) or to an array of rows (a version and its predictions). The error says what is
+    /// wrong with it.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let value: Value =
             serde_json::from_slice(bytes).map_err(|error| format!("it is not JSON: {error}"))?;

@@ -1,4 +1,4 @@
-//! What a load counts, and how it is reported.
+//! The figures of a load, and how they are reported.
 
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
@@ -10,32 +10,32 @@ use super::{
     pool::{Counts, Failure},
 };
 
-/// Failures that are reported one by one; the others are counted only.
+/// Maximum number of failures that are reported individually; the others are only counted.
 const REPORTED: usize = 1000;
 
-/// What became of one scheduled request.
+/// The result of one scheduled request.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// When it was due, from the start.
+    /// Due time, from the start.
     pub due: Duration,
-    /// How long after that the client sent it.
+    /// Delay after the due time at which the client sent it.
     pub late: Duration,
-    /// From when it was due to its end, retries included.
+    /// Time from the due time to its end, including retries.
     pub elapsed: Duration,
     /// How it ended.
     pub result: Result<Answer, Failure>,
-    /// How its first try failed, where it was tried again.
+    /// How its first attempt failed, if it was retried.
     pub first_failure: Option<FirstFailure>,
-    /// Its tries that failed while they were under way.
+    /// Number of its attempts that failed in flight.
     pub under_way: u64,
 }
 
-/// How a first try failed.
+/// How a first attempt failed.
 #[derive(Clone, Debug)]
 pub struct FirstFailure {
-    /// How.
+    /// The failure.
     pub failure: Failure,
-    /// From when the request was due.
+    /// Time from the due time to the failure.
     pub elapsed: Duration,
 }
 
@@ -70,91 +70,91 @@ struct Span {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// When the schedule began.
+    /// Start of the schedule.
     pub started: Timestamp,
-    /// How long it ran, in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// Requests a second.
+    /// Requests per second.
     pub rate: u32,
     /// Requests that were due. Each was sent.
     pub scheduled: u64,
-    /// Those with a good answer.
+    /// Requests with a good response.
     pub answered: u64,
-    /// Those without, after all tries.
+    /// Requests without a good response after all attempts.
     pub failed: u64,
-    /// Those of which nothing is known: 0, or the client itself is wrong.
+    /// Requests whose result is unknown: 0, unless the client itself has a bug.
     pub lost: u64,
-    /// Those whose first try failed.
+    /// Requests whose first attempt failed.
     pub first_try_failed: u64,
-    /// Tries that failed while they were under way, retries included: a server may have counted each of them, or not.
+    /// Attempts that failed in flight, including retries: a server may or may not have counted each of them.
     pub in_flight: u64,
-    /// What was sent before the schedule began.
+    /// The requests before the schedule.
     pub before: Before,
-    /// First tries that failed, by kind.
+    /// Failed first attempts, by kind.
     pub first_try_failures: BTreeMap<&'static str, u64>,
-    /// Good answers by version.
+    /// Good responses by version.
     pub versions: BTreeMap<String, VersionReport>,
-    /// From when a request was due to its good answer, retries included, in milliseconds.
+    /// Latency from the due time to the good response, including retries, in milliseconds.
     pub latency_ms: Percentiles,
-    /// From when a request was due to when it was sent, in milliseconds: how well the client kept its schedule.
+    /// Delay from the due time to sending, in milliseconds: how well the client kept its schedule.
     pub lateness_ms: Percentiles,
     /// Connections that were opened.
     pub connections_opened: u64,
-    /// Kept-alive connections that were found closed before anything was written to them.
+    /// Kept-alive connections that were closed before anything was written to them.
     pub connections_found_closed: u64,
-    /// The first 1000 failures of first tries, one by one.
+    /// The first 1000 failures of first attempts.
     pub failures: Vec<FailureReport>,
 }
 
-/// What was sent until a first good answer came; it is in no other figure.
+/// The requests until the first good response. No other figure includes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Before {
-    /// Good answers.
+    /// Good responses.
     pub answered: u64,
-    /// Tries that failed while they were under way.
+    /// Attempts that failed in flight.
     pub in_flight: u64,
 }
 
-/// Answers of one version.
+/// Responses of one version.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VersionReport {
-    /// How many.
+    /// Number of responses.
     pub answers: u64,
-    /// When the first answered request was due, in seconds from the start.
+    /// Due time of the first answered request, in seconds from the start.
     pub first: f64,
-    /// When the last one was.
+    /// Due time of the last one.
     pub last: f64,
 }
 
-/// The failure of a first try.
+/// The failure of a first attempt.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureReport {
-    /// When the request was due.
+    /// Due time of the request.
     pub at: Timestamp,
     /// The same in seconds from the start.
     pub second: f64,
-    /// One word.
+    /// The kind of failure, in one word.
     pub kind: &'static str,
-    /// In words.
+    /// The description of the failure.
     pub detail: String,
-    /// From when it was due to the failure, in milliseconds.
+    /// Time from the due time to the failure, in milliseconds.
     pub elapsed_ms: f64,
-    /// Whether a later try was answered.
+    /// Whether a later attempt was answered.
     pub recovered: bool,
 }
 
 /// Nearest-rank percentiles.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Percentiles {
-    /// Half are at most this.
+    /// 50% are at most this.
     pub p50: f64,
-    /// 9 of 10 are.
+    /// 90% are at most this.
     pub p90: f64,
-    /// 99 of 100 are.
+    /// 99% are at most this.
     pub p99: f64,
-    /// 999 of 1000 are.
+    /// 99.9% are at most this.
     pub p999: f64,
     /// The largest.
     pub max: f64,
@@ -163,7 +163,7 @@ pub struct Percentiles {
 // === impl Figures ===
 
 impl Figures {
-    /// Nothing counted yet.
+    /// Figures without any requests.
     pub fn new(rate: u32) -> Self {
         Self {
             started: Timestamp::now(),
@@ -184,7 +184,7 @@ impl Figures {
         }
     }
 
-    /// Counts one request. Where its first try failed, gives the line that says so.
+    /// Counts one request. If its first attempt failed, returns a line that describes the failure.
     pub fn record(&mut self, outcome: Outcome) -> Option<String> {
         let Outcome {
             due,
@@ -243,25 +243,25 @@ impl Figures {
         Some(line)
     }
 
-    /// Notes what was sent before the schedule.
+    /// Records the requests before the schedule.
     #[must_use]
     pub fn after(self, before: Before) -> Self {
         Self { before, ..self }
     }
 
-    /// Notes the end of the schedule.
+    /// Records the end of the schedule.
     pub fn close(&mut self, scheduled: u64, seconds: Duration, connections: Counts) {
         self.scheduled = scheduled;
         self.seconds = seconds;
         self.connections = connections;
     }
 
-    /// Whether every scheduled request has a good answer.
+    /// Whether every scheduled request has a good response.
     pub fn is_clean(&self) -> bool {
         self.failed == 0 && self.answered == self.scheduled
     }
 
-    /// One line for people.
+    /// A readable progress line.
     pub fn progress(&self, elapsed: Duration) -> String {
         let mut line = format!(
             "{:>5.0} s: {} answered, {} failed, {} first tries failed;",
@@ -312,12 +312,12 @@ impl Figures {
 // === impl Percentiles ===
 
 impl Percentiles {
-    /// Of no durations: zeros.
+    /// Without durations: zeros.
     pub fn of(durations: &[Duration]) -> Self {
         let mut sorted = durations.to_vec();
         sorted.sort_unstable();
         let rank = |per_mille: usize| {
-            // The smallest value such that at least this share is at most it.
+            // The smallest value that at least this share of the values does not exceed.
             let rank = (sorted.len() * per_mille).div_ceil(1000).max(1);
             sorted.get(rank - 1).copied().map_or(0.0, milliseconds)
         };

@@ -1,13 +1,12 @@
-//! An open-loop client: a schedule of requests at a fixed rate, each sent at its time whatever became of the earlier
-//! ones, each counted.
+//! An open-loop client: a schedule of requests at a fixed rate. Each is sent at its time, independently of the earlier ones, and
+//! counted.
 //!
 //! ```text
-//! schedule ──(due)──► one task a request ──► pool or a new connection ──► answer checked ──► figures
+//! schedule ──(due)──► one task per request ──► pool or a new connection ──► response checked ──► figures
 //! ```
 //!
-//! Latency runs from the time at which a request was due, so that a client or a server that stalls cannot hide the
-//! requests that waited for it. Nothing is sent twice unless `--retries` says so; failures of first tries are counted
-//! and shown in either case.
+//! Latency is measured from the due time of a request, so that a stalled client or server cannot hide the requests that waited.
+//! Nothing is sent twice without `--retries`; failures of first attempts are always counted and shown.
 
 pub mod answer;
 pub mod figures;
@@ -41,56 +40,55 @@ use self::{
     target::Target,
 };
 
-/// Where `send` looks for its end and `stop` writes it.
+/// The file that ends `send`, which `stop` writes.
 pub const STOP_FILE: &str = "/tmp/stop";
 
 /// Real rows of the Cleveland data, one of them with a missing value.
 const ROWS: &str = include_str!("rows.jsonl");
 
-/// Between two progress lines.
+/// Interval between two progress lines.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// How `send` is called.
+/// Arguments of `send`.
 #[derive(Args, Clone, Debug)]
 pub struct LoadArgs {
-    /// Where to: <http://MODEL.NAMESPACE.svc/predict>, a loopback address, or a private address inside
-    /// MODELWARD_TEST_NETWORKS.
+    /// Target: <http://MODEL.NAMESPACE.svc/predict>, a loopback address, or a private address inside MODELWARD_TEST_NETWORKS.
     #[arg(long)]
     pub url: String,
-    /// Requests a second.
+    /// Requests per second.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=2000))]
     pub rate: u32,
-    /// Ends after so many seconds, if nothing ended it before.
+    /// Maximum duration in seconds.
     #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
     /// Ends when this file exists. SIGTERM and SIGINT end it too.
     #[arg(long, default_value = STOP_FILE)]
     pub stop_file: PathBuf,
-    /// A file of bodies, a JSON object or array a line, sent in turn.
+    /// A file of bodies, one JSON object or array per line, sent in turn.
     #[arg(long, conflicts_with = "row")]
     pub rows: Option<PathBuf>,
     /// A body; may be repeated. Without this and --rows: real rows of the Cleveland data.
     #[arg(long)]
     pub row: Vec<String>,
-    /// Marks the requests as load that no person made, with the key in this file: the file traffic.key of the model's Secret.
+    /// Marks the requests as synthetic load, with the key in this file: the file traffic.key of the model's Secret.
     #[arg(long, env = "MODELWARD_TRAFFIC_KEY_FILE")]
     pub synthetic_key: Option<PathBuf>,
-    /// Percentage of requests that go over a connection of their own; the others share kept-alive ones.
+    /// Percentage of requests that use a new connection; the others share kept-alive ones.
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub new_connections: u32,
-    /// Kept-alive connections that stay open. They are used in turn, so that none rests.
+    /// Number of kept-alive connections. They are used in turn, so that none is idle for long.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub connections: u16,
-    /// A try that has no whole answer after so many milliseconds has failed.
+    /// Timeout of an attempt, in milliseconds.
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub timeout_ms: u64,
-    /// How often a failed request is tried again.
+    /// Number of retries of a failed request.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3))]
     pub retries: u32,
-    /// Milliseconds between a failure and the next try, which prefers a kept-alive connection that is still open.
+    /// Milliseconds between a failure and the next attempt, which prefers an open kept-alive connection.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(0..=10_000))]
     pub retry_after_ms: u64,
-    /// Before the schedule begins, waits so many seconds for a first good answer, which is not counted.
+    /// Maximum time in seconds to wait for a first good response before the schedule starts. That response is not counted.
     #[arg(long, default_value_t = 30)]
     pub await_seconds: u64,
 }
@@ -105,8 +103,8 @@ struct Load {
     retry_after: Duration,
 }
 
-/// Runs a schedule to its end and prints its figures as one line of JSON. The exit code is 0 where no request failed
-/// (after the tries that it had) and 1 otherwise.
+/// Runs a schedule to its end and prints its figures as one line of JSON. The exit code is 0 if no request failed after its
+/// retries, and 1 otherwise.
 pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -136,11 +134,11 @@ pub async fn execute(args: LoadArgs) -> anyhow::Result<Figures> {
     let asks = bodies(&args)?.into_iter().map(ask).collect();
     if args.stop_file.exists() {
         bail!(
-            "{} exists already; remove it, it would end the load at once",
+            "{} already exists and would end the load at once; remove it",
             args.stop_file.display()
         );
     }
-    // Before the schedule begins: a signal that comes early must end it in order too.
+    // Before the schedule starts, because an early signal must also end it in order.
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
 
@@ -157,7 +155,7 @@ pub async fn execute(args: LoadArgs) -> anyhow::Result<Figures> {
     let before = load.first_answer(patience).await?;
 
     eprintln!(
-        "{} ({address}): {} requests a second, {} s at most",
+        "{} ({address}): {} requests per second, {} s at most",
         args.url, args.rate, args.seconds
     );
     let (outcomes, received) = mpsc::unbounded_channel();
@@ -177,13 +175,13 @@ pub async fn execute(args: LoadArgs) -> anyhow::Result<Figures> {
         schedule(&load, args.rate, u64::MAX, start, outcomes, end).await
     };
     let ended = start.elapsed();
-    // The schedule has ended; requests under way hold the channel open until they have their outcome.
+    // The schedule has ended. Requests in flight keep the channel open until they have a result.
     let mut figures = collector.await.context("the figures were lost")?;
     figures.close(scheduled, ended, load.pool.counts());
     Ok(figures)
 }
 
-/// Sends requests at their times until `end`, `most` of them; gives how many were due.
+/// Sends at most `most` requests at their times until `end`. Returns how many were due.
 async fn schedule(
     load: &Arc<Load>,
     rate: u32,
@@ -203,7 +201,7 @@ async fn schedule(
         let (load, outcomes) = (Arc::clone(load), outcomes.clone());
         tokio::spawn(async move {
             let outcome = load.request(index, due, start).await;
-            // There is no receiver only where the program ends anyway.
+            // The receiver is dropped only when the program ends.
             let _ = outcomes.send(outcome);
         });
         index += 1;
@@ -211,7 +209,7 @@ async fn schedule(
     index
 }
 
-/// When a request is due, from the start. Reckoned from its number, so that rounding does not add up.
+/// Due time of a request, from the start. It is computed from the request's number, so that rounding errors do not add up.
 fn due(index: u64, rate: u32) -> Duration {
     let (seconds, rest) = (index / u64::from(rate), index % u64::from(rate));
     Duration::from_secs(seconds) + Duration::from_nanos(rest * 1_000_000_000 / u64::from(rate))
@@ -244,14 +242,14 @@ async fn file_appears(path: &Path) {
     }
 }
 
-/// The headers of load that no person made.
+/// The headers of synthetic load.
 fn synthetic(key: Option<&Path>) -> anyhow::Result<HeaderMap> {
     let mut headers = HeaderMap::new();
     if let Some(file) = key {
         let key =
             std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
         let key = HeaderValue::from_str(key.trim())
-            .with_context(|| format!("{} holds no key, which is one line of text", file.display()))?;
+            .with_context(|| format!("{} contains no key, which is one line of text", file.display()))?;
         headers.insert(
             HeaderName::from_static(TRAFFIC_HEADER),
             HeaderValue::from_static(SYNTHETIC_TRAFFIC),
@@ -275,7 +273,7 @@ fn bodies(args: &LoadArgs) -> anyhow::Result<Vec<Bytes>> {
         .filter(|line| !line.is_empty())
         .collect();
     if lines.is_empty() {
-        bail!("there are no rows to send; --rows takes a file with a JSON object a line");
+        bail!("there are no rows to send; --rows takes a file with one JSON object per line");
     }
     for (number, line) in lines.iter().enumerate() {
         serde_json::from_str::<serde_json::Value>(line)
@@ -309,7 +307,7 @@ impl Load {
                 elapsed: due.elapsed(),
             });
             sleep(self.retry_after).await;
-            // What is still open leads to a Pod that lives; a new connection may be given to the one that died.
+            // An open connection leads to a running Pod; a new connection may be routed to the Pod that was killed.
             result = self.attempt(Way::Shared, ask).await;
         }
         if let Err(failure) = &result {
@@ -344,7 +342,7 @@ impl Load {
                 }
                 Err(failure) if since.elapsed() >= patience => {
                     bail!(
-                        "no good answer in {} s; the last try failed: {failure}",
+                        "no good response in {} s; the last attempt failed: {failure}",
                         patience.as_secs()
                     );
                 }

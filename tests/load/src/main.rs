@@ -19,15 +19,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Sends requests at a fixed rate, whatever becomes of the earlier ones, and counts each.
+    /// Sends requests at a fixed rate, independently of the earlier ones, and counts each.
     Send(LoadArgs),
-    /// Sends rows of a CSV file in a seeded order, each once.
+    /// Sends each row of a CSV file once, in a seeded order.
     Replay(ReplayArgs),
-    /// Is the program of an image that trains: `source.training.customTrainer`.
+    /// Runs as the program of a custom trainer: `source.training.customTrainer`.
     Train(TrainArgs),
-    /// Ends a `send` in the same container: for `kubectl exec`, where the image has no shell.
+    /// Ends a `send` in the same container. For `kubectl exec`, because the image has no shell.
     Stop {
-        /// The file that `send --stop-file` looks for.
+        /// The file given to `send --stop-file`.
         #[arg(long, default_value = STOP_FILE)]
         stop_file: PathBuf,
     },

@@ -1,7 +1,7 @@
-//! Connections: kept alive and used in turn, or one a request.
+//! Connections: kept alive and used in turn, or one per request.
 //!
-//! Hyper's own pooled client sends a request again in some cases. Here every byte that went out is one try, so the pool
-//! is our own.
+//! Hyper's pooled client retries a request in some cases. Here, an attempt must send its bytes only once, so this module has its
+//! own pool.
 
 use std::{
     collections::VecDeque,
@@ -26,7 +26,7 @@ use tokio::net::TcpStream;
 
 use super::target::Target;
 
-/// The longest answer that is read, in bytes.
+/// Maximum size of a response, in bytes.
 const LONGEST: usize = 1 << 20;
 
 type Connection = SendRequest<Full<Bytes>>;
@@ -42,57 +42,57 @@ pub struct Pool {
     found_closed: AtomicU64,
 }
 
-/// Which connection a try takes.
+/// The connection that an attempt uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// One of its own, closed afterwards.
+    /// A new connection, which is closed afterwards.
     Own,
-    /// The kept-alive one that has rested longest; a new one where all are in use.
+    /// The kept-alive connection that has been idle longest; a new one if all are in use.
     Shared,
 }
 
-/// What is sent.
+/// The content of a request.
 #[derive(Clone, Debug, Default)]
 pub struct Ask {
     /// JSON.
     pub body: Bytes,
-    /// Beside those that every request has.
+    /// In addition to those of every request.
     pub headers: HeaderMap,
 }
 
-/// How a try failed.
+/// How an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// No connection.
+    /// The connection failed.
     #[error("failed to connect: {0}")]
     Connect(String),
-    /// The connection ended before the whole answer was there.
+    /// The connection ended before the whole response was received.
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// Another status than 200.
+    /// A status other than 200.
     #[error("status {0}: {1}")]
     Status(u16, String),
-    /// Status 200 and not what `/predict` answers.
-    #[error("the answer is wrong: {0}")]
+    /// Status 200 with an invalid response of `/predict`.
+    #[error("the response is invalid: {0}")]
     Answer(String),
-    /// No whole answer in time.
-    #[error("no answer within {0:?}")]
+    /// No complete response in time.
+    #[error("no response within {0:?}")]
     Timeout(Duration),
 }
 
-/// What a pool did.
+/// The counters of a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Connections that were opened.
     pub opened: u64,
-    /// Kept-alive connections that turned out closed before anything was written to them; the request took the next one.
+    /// Kept-alive connections that were closed before anything was written to them; the request used the next one.
     pub found_closed: u64,
 }
 
 // === impl Failure ===
 
 impl Failure {
-    /// One word.
+    /// The kind of failure, in one word.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Connect(_) => "Connect",
@@ -103,11 +103,11 @@ impl Failure {
         }
     }
 
-    /// Whether the try was under way when it failed: a server may have scored the row and counted it.
+    /// Whether the attempt was in flight when it failed: a server may have scored and counted the row.
     pub fn was_under_way(&self) -> bool {
         match self {
             Self::Broken(_) | Self::Answer(_) | Self::Timeout(_) => true,
-            // Nothing was sent, or the server has said that it did not score it.
+            // Nothing was sent, or the server has reported that it did not score the row.
             Self::Connect(_) | Self::Status(..) => false,
         }
     }
@@ -116,7 +116,7 @@ impl Failure {
 // === impl Pool ===
 
 impl Pool {
-    /// A pool without connections; it keeps at most `most`.
+    /// A pool without connections that keeps at most `most`.
     pub fn new(address: SocketAddr, target: &Target, most: usize) -> Self {
         Self {
             address,
@@ -129,7 +129,7 @@ impl Pool {
         }
     }
 
-    /// What it did so far.
+    /// The counters so far.
     pub fn counts(&self) -> Counts {
         Counts {
             opened: self.opened.load(Ordering::Relaxed),
@@ -137,7 +137,7 @@ impl Pool {
         }
     }
 
-    /// Sends a body once and reads the whole answer, which has status 200.
+    /// Sends a body once and reads the whole response, which must have status 200.
     pub async fn post(&self, way: Way, ask: &Ask) -> Result<Bytes, Failure> {
         let mut request = self.request(way, ask)?;
         loop {
@@ -149,7 +149,7 @@ impl Pool {
             };
             match connection.try_send_request(request).await {
                 Ok(response) => return self.read(way, connection, response).await,
-                // A connection that closed while it rested gives the request back unsent: not one byte of it left.
+                // A connection that closed while idle returns the request unsent.
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if is_kept => {
                         self.found_closed.fetch_add(1, Ordering::Relaxed);
@@ -191,7 +191,7 @@ impl Pool {
             .await
             .map_err(|error| Failure::Connect(chain(&error)))?;
         self.opened.fetch_add(1, Ordering::Relaxed);
-        // Its errors come back through the sender.
+        // Its errors are returned through the sender.
         tokio::spawn(connection);
         Ok(sender)
     }

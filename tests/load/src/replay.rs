@@ -1,12 +1,12 @@
-//! Rows of a CSV file as requests: in a seeded order, each row once, all of them in one window of event time.
+//! Rows of a CSV file as requests: each row once, in a seeded order, all in one window of event time.
 //!
 //! ```text
 //! file ──► rows ──(shuffled by seed)──► from..from+count ──(next window begins)──► one request a row
 //! ```
 //!
-//! The order is that of Fisher and Yates from the end, with SplitMix64 (Steele, Lea and Flood 2014) seeded by the number
-//! itself; an index below n is the integer part of n times a number in [0, 1) of 53 bits. The same seed gives the same order
-//! everywhere, and it is the order in which `modelward-profile`'s tests judge the same rows.
+//! The order is a Fisher-Yates shuffle from the end, with SplitMix64 (Steele, Lea and Flood 2014) and the seed as its state. An
+//! index below n is the integer part of n times a 53-bit number in [0, 1). The same seed always gives the same order, which is also
+//! the order in which `modelward-profile`'s tests judge these rows.
 
 use std::{
     path::PathBuf,
@@ -36,49 +36,49 @@ use super::{
     target::{self, Target},
 };
 
-/// Requests begin this long after the start of a window: clocks of one machine are read at slightly different times.
+/// Requests start this long after the start of a window, because the clock is not read at exactly the same time.
 const SETTLED: Duration = Duration::from_millis(250);
 
-/// How `replay` is called.
+/// Arguments of `replay`.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayArgs {
-    /// Where to, as for `load`.
+    /// Target, as in `send`.
     #[arg(long)]
     pub url: String,
     /// The file, without a header.
     #[arg(long)]
     pub csv: PathBuf,
-    /// Names of its columns in order, with commas between them.
+    /// Names of its columns in order, separated by commas.
     #[arg(long, value_delimiter = ',', required = true)]
     pub columns: Vec<String>,
     /// Columns that are not sent, such as the target.
     #[arg(long, value_delimiter = ',')]
     pub leave_out: Vec<String>,
-    /// Texts that stand for a missing value, as an empty field does. It is sent as null.
+    /// Texts for a missing value, in addition to an empty field. They are sent as null.
     #[arg(long, default_value = "?")]
     pub missing: Vec<String>,
-    /// Of the order.
+    /// Seed of the order.
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// The first row that is sent, by its place in the order, from 0.
+    /// Position of the first row that is sent, from 0.
     #[arg(long, default_value_t = 0)]
     pub from: usize,
-    /// How many rows are sent; all that follow where it is absent.
+    /// Number of rows that are sent; if absent, all that follow.
     #[arg(long)]
     pub count: Option<usize>,
-    /// Requests a second.
+    /// Requests per second.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=2000))]
     pub rate: u32,
-    /// Each row is an entity of its own, named by this and the row's line in the file. Where it is absent, rows name none.
+    /// Makes each row a separate entity, with this prefix and the row's line number as its name. If absent, rows have no entity.
     #[arg(long)]
     pub entity_prefix: Option<String>,
-    /// Marks the rows as load that no person made, with the key in this file.
+    /// Marks the rows as synthetic load, with the key in this file.
     #[arg(long)]
     pub synthetic_key: Option<PathBuf>,
-    /// Waits until a window of this many seconds begins, and fails where the rows did not all fit into it.
+    /// Waits until a window of this many seconds begins, and fails if not all rows fit into it.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub window_seconds: Option<u64>,
-    /// A request that has no whole answer after so many milliseconds has failed.
+    /// Timeout of a request, in milliseconds.
     #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub timeout_ms: u64,
 }
@@ -92,14 +92,14 @@ pub struct Row {
     pub features: Map<String, Value>,
 }
 
-/// What is printed.
+/// The report that is printed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplayReport {
-    /// The window that all rows are in.
+    /// The window that contains all rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
-    /// As those of `load`.
+    /// As in `send`.
     #[serde(flatten)]
     pub figures: Report,
 }
@@ -115,7 +115,7 @@ pub struct Window {
 
 struct SplitMix64(u64);
 
-/// Sends the rows and prints the figures as one line of JSON. The exit code is 0 where each was answered, and 1 otherwise.
+/// Sends the rows and prints the figures as one line of JSON. The exit code is 0 if each row was answered, and 1 otherwise.
 pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -133,7 +133,7 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Sends the rows; gives the figures, and whether each was answered.
+/// Sends the rows. Returns the figures, and whether each row was answered.
 pub async fn execute(args: ReplayArgs) -> anyhow::Result<(ReplayReport, bool)> {
     let networks = std::env::var(target::NETWORKS).unwrap_or_default();
     let target = Target::parse(&args.url, &networks)?;
@@ -149,7 +149,7 @@ pub async fn execute(args: ReplayArgs) -> anyhow::Result<(ReplayReport, bool)> {
     let load = Arc::new(Load {
         pool: Pool::new(address, &target, 16),
         asks,
-        // Many connections: each Pod behind the Service gets its share.
+        // Many connections, so that each Pod of the Service gets its share.
         new_connections: 50,
         timeout: Duration::from_millis(args.timeout_ms),
         retries: 0,
@@ -186,7 +186,7 @@ pub async fn execute(args: ReplayArgs) -> anyhow::Result<(ReplayReport, bool)> {
     ))
 }
 
-/// The rows of the file in its order.
+/// The rows in the order of the file.
 fn rows(args: &ReplayArgs, text: &str) -> anyhow::Result<Vec<Row>> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -196,7 +196,7 @@ fn rows(args: &ReplayArgs, text: &str) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (index, record) in reader.records().enumerate() {
         let line = index + 1;
-        let record = record.with_context(|| format!("row {line} of {} is no CSV", args.csv.display()))?;
+        let record = record.with_context(|| format!("row {line} of {} is not CSV", args.csv.display()))?;
         if record.len() != args.columns.len() {
             bail!(
                 "row {line} of {} has {} fields, and --columns names {}",
@@ -217,7 +217,7 @@ fn rows(args: &ReplayArgs, text: &str) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A number where the field reads as one, null where it is missing, else its text.
+/// A number if the field is numeric, null if it is missing, otherwise its text.
 fn value(field: &str, missing: &[String]) -> Value {
     if field.is_empty() || missing.iter().any(|text| text == field) {
         return Value::Null;

@@ -1,4 +1,4 @@
-//! Where a load may go: only to what belongs to a test.
+//! Allowed targets of a load: only targets that belong to a test.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -9,10 +9,10 @@ use hyper::Uri;
 use ipnet::IpNet;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Variable with the networks of the test cluster, `10.211.3.0/24,10.212.3.0/24`: their addresses may be targets.
+/// The environment variable with the networks of the test cluster, `10.211.3.0/24,10.212.3.0/24`, whose addresses are allowed.
 pub const NETWORKS: &str = "MODELWARD_TEST_NETWORKS";
 
-/// A target that a load may go to.
+/// An allowed target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     host: String,
@@ -21,19 +21,19 @@ pub struct Target {
     networks: Vec<IpNet>,
 }
 
-/// Why a target is refused.
+/// Why a target is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Not an address of the needed form.
+    /// The URL does not have the required form.
     #[error("--url {0:?} must be http://HOST[:PORT]/PATH, without a user")]
     Form(String),
-    /// Not something that belongs to a test.
+    /// The target does not belong to a test.
     #[error(
         "{0} is refused: a load goes to a Service of the cluster (NAME.NAMESPACE.svc), to a loopback address, or to an \
          address inside the networks that {NETWORKS} lists"
     )]
     Foreign(String),
-    /// A network that is none, or a public one.
+    /// A network is invalid or public.
     #[error("{NETWORKS}: {0:?} must be a private network such as 10.211.0.0/24")]
     Network(String),
     /// The name has no address.
@@ -44,7 +44,7 @@ pub enum TargetError {
 // === impl Target ===
 
 impl Target {
-    /// Reads and judges a target. `networks` is a comma-separated list, and may be empty.
+    /// Parses and checks a target. `networks` is a comma-separated list, and may be empty.
     pub fn parse(url: &str, networks: &str) -> Result<Self, TargetError> {
         let form = || TargetError::Form(url.to_owned());
         let uri: Uri = url.parse().map_err(|_| form())?;
@@ -78,7 +78,7 @@ impl Target {
         }
     }
 
-    /// What the `Host` header says.
+    /// The value of the `Host` header.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') {
             format!("[{}]", self.host)
@@ -97,7 +97,7 @@ impl Target {
         &self.path
     }
 
-    /// Its address. Asks again until `patience` is over: the name of a new Service takes a moment to be known.
+    /// Its address. Repeats the lookup for `patience`, because DNS needs a moment to resolve the name of a new Service.
     pub async fn resolve(&self, patience: Duration) -> Result<SocketAddr, TargetError> {
         let since = Instant::now();
         loop {
@@ -120,7 +120,7 @@ impl Target {
         }
     }
 
-    /// A Service may stand for a name outside of the cluster; then its address shows it.
+    /// A Service may be an alias of a name outside the cluster; its address shows that.
     fn judge(&self, address: SocketAddr) -> Result<SocketAddr, TargetError> {
         let ip = address.ip().to_canonical();
         if self.may_be(ip) || (is_service(&self.host) && is_private(ip)) {
@@ -135,7 +135,7 @@ impl Target {
     }
 }
 
-/// `NAME.NAMESPACE.svc`, also with the usual domain of clusters.
+/// `NAME.NAMESPACE.svc`, optionally with the default cluster domain.
 fn is_service(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let host = host.strip_suffix(".cluster.local").unwrap_or(host);
@@ -159,7 +159,7 @@ fn is_private(address: IpAddr) -> bool {
 /// A private network, such as 10.211.0.0/24.
 fn network(text: &str) -> Option<IpNet> {
     let network: IpNet = text.parse().ok()?;
-    // A private address of a network that reaches beyond the private block would let public ones in.
+    // A network that is larger than the private block would also allow public addresses.
     let is_within = is_private(network.network()) && is_private(network.broadcast());
     is_within.then_some(network)
 }

@@ -1,5 +1,5 @@
-//! The program of an image that trains, for the tests of a cluster: it looks around in its container as a stranger would, and leaves a model of one
-//! tree, or ends in the way that its argument names.
+//! The program of a custom trainer for the tests on a cluster. It inspects its container, and writes a model with one tree or ends
+//! as its argument says.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-/// How `train` is called.
+/// Arguments of `train`.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct TrainArgs {
     /// How it ends.
@@ -22,17 +22,17 @@ pub struct TrainArgs {
 /// How it ends.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum End {
-    /// It leaves a model.
+    /// It writes a model.
     Model,
-    /// It leaves nothing.
+    /// It writes nothing.
     Nothing,
-    /// It leaves a link to where the token of the ledger is in other containers.
+    /// It writes a link to the path of the ledger token in other containers.
     Link,
     /// It fails with a message.
     Failure,
 }
 
-/// Where the other containers of the Pod have what is not the image's.
+/// Paths in other containers of the Pod that the image must not see.
 const NOT_ITS_OWN: [&str; 4] = [
     "/var/run/secrets/modelward/ledger/token",
     "/var/run/secrets/kubernetes.io/serviceaccount/token",
@@ -40,21 +40,17 @@ const NOT_ITS_OWN: [&str; 4] = [
     "/work",
 ];
 
-/// Trains nothing: the tree splits a feature in the middle of its range.
+/// Does not train: the tree splits a feature in the middle of its range.
 pub fn run(args: TrainArgs) -> anyhow::Result<ExitCode> {
     let out = path("MODELWARD_OUTPUT_DIR")?;
     for place in NOT_ITS_OWN {
         ensure!(
             !Path::new(place).exists(),
-            "{place} is in the container of the image"
+            "{place} exists in the container of the image"
         );
     }
     let rows = path("MODELWARD_TRAIN_FILE")?;
-    ensure!(
-        fs::write(&rows, "").is_err(),
-        "{} can be written to",
-        rows.display()
-    );
+    ensure!(fs::write(&rows, "").is_err(), "{} is writable", rows.display());
     let table = fs::read_to_string(&rows).with_context(|| rows.display().to_string())?;
     let contract: Value = serde_json::from_slice(&fs::read(path("MODELWARD_CONTRACT")?)?)?;
     let counted = table.lines().count() - 1;
@@ -82,7 +78,7 @@ fn path(variable: &str) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("{variable} is not set"))
 }
 
-/// A text of LightGBM with one split of the feature `thalach` of the sample data.
+/// A model in LightGBM text format with one split on the feature `thalach` of the sample data.
 fn model(contract: &Value) -> anyhow::Result<String> {
     let features = contract["features"].as_array().context("features")?;
     let split = features.iter().position(|feature| feature["name"] == "thalach");

@@ -1,5 +1,5 @@
-//! The load client against real servers on the loopback: good ones, slow ones, and ones that fail.
-#![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
+//! The load client with real servers on the loopback: good, slow and failing ones.
+#![expect(clippy::unwrap_used, reason = "a test ends if it cannot get what it needs")]
 
 use std::{
     convert::Infallible,
@@ -26,7 +26,7 @@ use modelward_load::{
 };
 use tokio::{net::TcpListener, time::Instant};
 
-/// What a server does with the request of this number, counted from 0 over all connections.
+/// The server's behavior for the request with this number, counted from 0 over all connections.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Deed {
     Answer(&'static str),
@@ -81,7 +81,7 @@ impl Server {
                             act(deed(requests.fetch_add(1, Ordering::SeqCst))).await
                         }
                     });
-                    // A connection that this server resets is an error of its own making.
+                    // The server itself causes this error when it resets a connection.
                     let _ = http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
@@ -102,7 +102,7 @@ impl Server {
             synthetic_key: None,
             new_connections: 25,
             connections: 16,
-            // More than a busy machine needs for an answer.
+            // More than a busy machine needs for a response.
             timeout_ms: 10_000,
             retries: 0,
             retry_after_ms: 50,
@@ -111,7 +111,7 @@ impl Server {
     }
 }
 
-/// An error from a service ends the connection without an answer.
+/// An error from a service ends the connection without a response.
 async fn act(deed: Deed) -> Result<Response<Full<Bytes>>, std::io::Error> {
     let answer = |status: StatusCode, body: String| {
         Ok(Response::builder().status(status).body(Full::from(body)).unwrap())
@@ -161,7 +161,7 @@ async fn every_scheduled_request_is_sent_once_and_answered() {
         (195..=201).contains(&(report.scheduled + report.in_flight)),
         "{report:?}"
     );
-    // One more: the first answer, before the schedule.
+    // One more, for the first response before the schedule.
     assert_eq!(server.requests.load(Ordering::SeqCst), report.scheduled + 1);
     assert_eq!(
         (
@@ -178,7 +178,7 @@ async fn every_scheduled_request_is_sent_once_and_answered() {
         server.connections.load(Ordering::SeqCst),
         report.connections_opened
     );
-    // A quarter has a connection of its own. The others share a few: more where answers are slow, on a busy machine.
+    // A quarter of the requests use a new connection. The others share a few, or more if responses are slow on a busy machine.
     let own = report.scheduled / 4;
     let others = report.scheduled - own;
     assert!(
@@ -205,10 +205,10 @@ async fn each_way_to_fail_is_counted_by_its_kind() {
     assert!(!clean);
     assert_eq!(report.scheduled, report.answered + report.failed);
     assert_eq!(report.lost, 0);
-    // One in ten of each kind, as far as their answers came before the end.
+    // One in ten of each kind, if the response arrived before the end.
     let each = report.scheduled / 10;
     for kind in ["Status", "Answer", "Broken", "Timeout"] {
-        // On a busy machine some more are too late, and those have no other failure.
+        // On a busy machine, some more are too late, but those have no other failure.
         let count = report.first_try_failures[kind];
         let late = report.first_try_failures["Timeout"].saturating_sub(each);
         assert!(
@@ -232,7 +232,7 @@ async fn each_way_to_fail_is_counted_by_its_kind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stalls_holds_nothing_up_and_latency_counts_from_when_a_request_was_due() {
-    // The server answers nothing for the time of 40 requests, then all of them at once.
+    // The server does not respond for the time of 40 requests, then responds to all of them at once.
     let start = Instant::now();
     let server = Server::start(move |_| {
         let at = start.elapsed();
@@ -251,7 +251,7 @@ async fn a_server_that_stalls_holds_nothing_up_and_latency_counts_from_when_a_re
         "the schedule waited for answers: {report:?}"
     );
     assert!(report.latency_ms.max >= 350.0, "{report:?}");
-    // 40 of 200 requests waited 200 ms on average: 9 of 10 is inside of them, which a client that waits would not see.
+    // 40 of 200 requests waited 200 ms on average, which includes the 90th percentile. A closed-loop client would not see this.
     assert!(report.latency_ms.p90 >= 150.0, "{report:?}");
     assert!(report.latency_ms.p50 < report.latency_ms.p90, "{report:?}");
 }
@@ -267,13 +267,13 @@ async fn a_retry_recovers_and_the_first_failure_still_shows() {
     })
     .await;
     let (report, clean) = load(LoadArgs {
-        // A retry may be a tenth request too.
+        // A retry may also be a tenth request.
         retries: 8,
         ..server.args()
     })
     .await;
     assert!(clean, "{report:?}");
-    // One in ten of all requests, some of them retries.
+    // One in ten of all requests, including retries.
     let broken = server.requests.load(Ordering::SeqCst) / 10;
     assert!(
         (broken / 2..=broken + 1).contains(&report.first_try_failed),
@@ -335,7 +335,7 @@ async fn a_file_ends_the_schedule_and_what_is_under_way_still_counts() {
         .unwrap()
         .unwrap();
     assert!(clean, "{report:?}");
-    // Of the 6,000 of 60 s.
+    // Of the 6,000 requests in 60 s.
     assert!((50..=1500).contains(&report.scheduled), "{report:?}");
     let again = execute(LoadArgs {
         stop_file,

@@ -1,4 +1,4 @@
-//! One namespace with its operator, which may lose its connection; and the words of the story.
+//! One namespace with its operator, which may lose its connection, and the steps that stories use.
 
 use std::{
     fmt::Debug,
@@ -44,44 +44,44 @@ use crate::{
     world::{PATIENCE, World},
 };
 
-/// Where the operator has asked for nothing for so long, the objects are touched: time does it in a cluster.
+/// If the operator makes no request for this time, the objects are touched, which replaces the passing of time in a cluster.
 const NUDGE: Duration = Duration::from_millis(400);
 
-/// One namespace, all that works in it, and the clock that its operator goes by.
+/// One namespace, everything that runs in it, and the clock of its operator.
 pub struct TestCluster {
-    /// What it shares with the others.
+    /// What it shares with other namespaces.
     pub world: Arc<World>,
-    /// Its objects, with every right.
+    /// Its objects, with all permissions.
     pub objects: Objects,
-    /// Jobs, Pods, rollouts and garbage.
+    /// The fake controllers of Jobs, Pods, rollouts and garbage.
     pub fakes: FakeControllers,
-    /// What the operator writes, and where it is cut.
+    /// The operator's writes and cuts.
     pub faults: Faults,
-    /// What its trainings publish.
+    /// The artifacts that its trainings publish.
     pub heart: Heart,
     /// Risks, quorums and guard rails of its operator.
     pub policy: Policy,
-    /// The way through Services.
+    /// The fake network path through Services.
     front: Front,
-    /// Whether its operator promises the policies on what it makes.
+    /// Whether its operator expects the policies on its objects.
     pub children: bool,
-    /// Seconds that its clock is ahead.
+    /// Seconds by which its clock is ahead.
     ahead: Arc<AtomicI64>,
     lives: Arc<AtomicUsize>,
     touched: AtomicUsize,
     operator: Option<JoinHandle<()>>,
-    /// What its present operator counts.
+    /// The metrics of its current operator.
     metrics: Arc<Mutex<Metrics>>,
 }
 
-/// What an operator may do to what runs only with an approval.
+/// The state that an operator may change only with an approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effects {
-    /// What should serve.
+    /// The routes that should serve.
     pub routes: Vec<String>,
-    /// What is rolled out.
+    /// The Pod templates that are rolled out.
     pub templates: Vec<String>,
-    /// Versions that actions made.
+    /// Versions that actions created.
     pub made: Vec<String>,
 }
 
@@ -96,13 +96,13 @@ impl Deref for TestCluster {
 // === impl TestCluster ===
 
 impl TestCluster {
-    /// A cluster with everything but an operator. Its clock is two windows behind: the ledger, which goes by the machine's,
-    /// takes no counts of windows to come.
+    /// A cluster with everything except an operator. Its clock is two windows behind, because the ledger uses the machine's clock
+    /// and rejects counts of future windows.
     pub async fn open(world: &Arc<World>, cuts: impl IntoIterator<Item = (At, Cut)>) -> Result<Self> {
         Self::open_at(world, cuts, -2 * WINDOW).await
     }
 
-    /// A cluster whose clock is ahead of the machine's by so many seconds.
+    /// A cluster with a clock that is ahead of the machine's by this number of seconds.
     pub async fn open_at(
         world: &Arc<World>,
         cuts: impl IntoIterator<Item = (At, Cut)>,
@@ -140,8 +140,8 @@ impl TestCluster {
         Ok(cluster)
     }
 
-    /// Runs an operator from now on. Whenever its connection is cut it is ended on the spot, and another one begins with
-    /// nothing but what the cluster holds.
+    /// Runs an operator from now on. When its connection is cut, it is ended immediately, and another one starts with only the
+    /// state in the cluster.
     pub fn start_operator(&mut self) -> Result<()> {
         let config = Config {
             trainer_image: "modelward/trainer:test".into(),
@@ -194,7 +194,7 @@ impl TestCluster {
                 *metrics.lock().unwrap_or_else(PoisonError::into_inner) = counted.clone();
                 let name = format!("modelward-operator-{number}");
                 let context = Context::new(client, config.clone(), ledger.clone(), counted, &name, clock);
-                // Aborted with this task, as with a process.
+                // They are aborted with this task, as they would end with a process.
                 let mut operator = tokio::task::JoinSet::new();
                 operator.spawn(run(Arc::new(context), Health::default(), std::future::pending()));
                 faults.died().await;
@@ -204,7 +204,7 @@ impl TestCluster {
         Ok(())
     }
 
-    /// Ends the operator as SIGKILL does: wherever it is.
+    /// Ends the operator at any point, like SIGKILL.
     pub async fn kill_operator(&mut self) {
         if let Some(operator) = self.operator.take() {
             operator.abort();
@@ -212,7 +212,7 @@ impl TestCluster {
         }
     }
 
-    /// How many changes of children of this kind the present operator has reported.
+    /// The number of changes of children of this kind that the current operator has reported.
     pub fn reported(&self, kind: &str) -> Result<u64> {
         let metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
         let text = metrics.encode()?;
@@ -225,23 +225,23 @@ impl TestCluster {
             .sum())
     }
 
-    /// How many operators have begun.
+    /// The number of operators that were started.
     pub fn lives(&self) -> usize {
         self.lives.load(Ordering::Relaxed)
     }
 
-    /// The cluster's present moment.
+    /// The current time in the cluster.
     pub fn now(&self) -> Timestamp {
         now_and(self.ahead.load(Ordering::Relaxed))
     }
 
-    /// Moves the clock on, and lets everything look at it.
+    /// Advances the clock and touches all objects.
     pub async fn advance(&self, seconds: i64) -> Result<()> {
         self.ahead.fetch_add(seconds, Ordering::Relaxed);
         self.nudge().await
     }
 
-    /// Touches every object of ours by a label that means nothing.
+    /// Touches every object of Modelward's kinds with an unrelated label.
     pub async fn nudge(&self) -> Result<()> {
         let number = self.touched.fetch_add(1, Ordering::Relaxed).to_string();
         self.touch_all(&number).await
@@ -249,7 +249,8 @@ impl TestCluster {
 
     // === the API server ===
 
-    /// Waits until the object is so, and touches what the operator does not ask for any more. The error has its status.
+    /// Waits until the object matches, and touches the objects when the operator makes no more requests. The error contains its
+    /// status.
     pub async fn wait<K>(&self, name: &str, what: &str, is_so: impl Fn(&K) -> bool + Send) -> Result<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -259,14 +260,14 @@ impl TestCluster {
         self.nudged(Box::pin(waiting)).await?
     }
 
-    /// Asks until there is an answer.
+    /// Repeats `ask` until it returns a value.
     pub async fn until<T>(&self, what: &str, ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
         self.nudged(Box::pin(wait::until(what, PATIENCE, ask)))
             .await?
             .with_context(|| format!("in namespace {}", self.namespace))
     }
 
-    /// Waits, and touches the objects where the operator asks for nothing any more.
+    /// Waits, and touches the objects when the operator makes no more requests.
     async fn nudged<T>(&self, mut waiting: impl Future<Output = T> + Unpin) -> Result<T> {
         let mut asked = self.faults.asked();
         loop {
@@ -283,7 +284,7 @@ impl TestCluster {
         }
     }
 
-    /// Waits until the operator has looked at everything and asks for nothing more.
+    /// Waits until the operator has checked everything and makes no more requests.
     pub async fn settles(&self) -> Result<()> {
         let mut quiet = 0;
         let begun = tokio::time::Instant::now();
@@ -308,7 +309,7 @@ impl TestCluster {
         Ok(())
     }
 
-    /// What was carried out so far.
+    /// The state that was carried out so far.
     pub async fn effects(&self) -> Result<Effects> {
         let models = self.list::<Model>().await?;
         let routes = models
@@ -332,7 +333,7 @@ impl TestCluster {
         })
     }
 
-    /// Writes the result of a Job into the ledger with this token: the answer's status and text.
+    /// Writes the result of a Job to the ledger with this token. Returns the response's status and text.
     pub async fn writes_result(&self, token: &str, job: &str, result: &Value) -> Result<(u16, String)> {
         let url = format!(
             "{}/v1/jobs/{}/{job}/result",
@@ -344,9 +345,9 @@ impl TestCluster {
         Ok((status, answer.text().await?))
     }
 
-    // === the story's words ===
+    // === steps of stories ===
 
-    /// Reports to the ledger, as a Pod of the model, what it counted in the present window. Gives the window's start.
+    /// Reports counts in the current window to the ledger, as a Pod of the model. Returns the window's start.
     pub async fn counts(&self, counts: &Counts) -> Result<i64> {
         let model = self.all::<Model>().get("heart").await?;
         let status = model.status.context("the model has a status")?;
@@ -388,7 +389,7 @@ impl TestCluster {
             .context("the model has a Pod")?;
         let token = self.world.pod_token(&self.namespace, &pod).await?;
         let url = format!("{}/v1/counts/{}/heart", self.world.ledger_url, self.namespace);
-        // As a server does, it sends a total again that a busy ledger has not taken.
+        // Like a server, it retries a total that a busy ledger rejected.
         self.until("the ledger to take the counts", async || {
             let answer = reqwest::Client::new()
                 .put(&url)

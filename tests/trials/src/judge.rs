@@ -1,8 +1,7 @@
-//! Judges a namespace by the API server's audit log: what was written, by whom, in the order in which etcd took it.
+//! Judges a namespace by the API server's audit log: what was written, by whom, in the order in which etcd stored it.
 //!
-//! The operator's own word about an approval counts for nothing here. An approval is a write by the person whom it names,
-//! of the very digest that the plan had then; a risky write without one before it is a violation, and so is one that no claim
-//! on the model comes before.
+//! The operator's statements about approvals do not count here. An approval is a write by the user whom it names, with the digest
+//! that the plan had at that time. A risky write is a violation if no approval or no claim on the model precedes it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +19,7 @@ use crate::{
     world::{OPERATOR, SYSTEM},
 };
 
-/// One write that the API server carried out.
+/// One write that the API server executed.
 #[derive(Clone, Debug)]
 pub struct Event {
     user: String,
@@ -29,26 +28,26 @@ pub struct Event {
     name: String,
     created: bool,
     version: u64,
-    /// The object as it was then.
+    /// The object after the write.
     object: Value,
 }
 
 /// Writes by namespace.
 pub struct Log(BTreeMap<String, Vec<Event>>);
 
-/// What a log says of one namespace.
+/// The verdict on one namespace.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// What must not be, in words.
+    /// The violations, as text.
     pub violations: Vec<String>,
-    /// Writes that took an approval and had one.
+    /// Number of writes that required an approval and had one.
     pub covered: usize,
 }
 
 // === impl Log ===
 
 impl Log {
-    /// Reads all of it.
+    /// Reads the whole log.
     pub fn read(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
         let mut log = BTreeMap::<String, Vec<Event>>::new();
@@ -116,27 +115,27 @@ struct Judge {
     versions: BTreeMap<String, Version>,
     actions: BTreeMap<String, Action>,
     routes: Option<Value>,
-    /// How often the routes were changed, and how often that had been when the template was.
+    /// Number of changes of the routes, and that number at the last change of the template.
     routed: usize,
     templated: usize,
     template: Option<Value>,
-    /// Which action changed the routes last.
+    /// The action that last changed the routes.
     routed_by: Option<String>,
-    /// Jobs that were made, name and uid, by owner and stage.
+    /// Name and uid of created Jobs, by owner and stage.
     jobs: BTreeMap<(String, String), Vec<(String, String)>>,
     /// Uids of Jobs that a status recorded.
     recorded: BTreeSet<String>,
     made: BTreeMap<String, usize>,
-    /// Which plan has which number.
+    /// Plans by number.
     plans: BTreeMap<i64, String>,
-    /// The action that the model is claimed for.
+    /// The action that claims the model.
     claim: Option<String>,
     rollouts: BTreeMap<String, usize>,
 }
 
 #[derive(Default)]
 struct Version {
-    /// The action that it was made for, by the operator.
+    /// The action that the operator created it for.
     action: Option<String>,
     passed: bool,
     bundle: String,
@@ -150,12 +149,12 @@ struct Action {
     needed: i64,
     excluded: Vec<String>,
     proposer: String,
-    /// Proved: who, and which digest.
+    /// Proved decisions: the user and the digest.
     approvals: BTreeSet<(String, String)>,
     rejected: bool,
     ended: Option<String>,
     seen: BTreeSet<String>,
-    /// Risky writes for it.
+    /// Number of risky writes for it.
     effects: usize,
 }
 
@@ -182,7 +181,7 @@ impl Judge {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let action = self.actions.entry(uid).or_default();
         action.name.clone_from(&event.name);
-        // An answer to a patch of metadata holds nothing else.
+        // The response to a patch of metadata contains nothing else.
         if let Some(parent) = object["spec"]["parentRef"]["uid"].as_str() {
             action.parent = Some(parent.to_owned());
         }
@@ -201,7 +200,7 @@ impl Judge {
                 .split(" # ")
                 .next()
                 .unwrap_or_default();
-            // Its writer must be the user that it names: what the operator reads later was proved then or never.
+            // Its writer must be the user that it names, because the decision can be proved only at its write.
             if user != event.user || is_operator(event) {
                 self.verdict.violations.push(format!(
                     "I1: {} wrote the decision {line:?} on {}",
@@ -331,7 +330,7 @@ impl Judge {
             .unwrap_or_default()
             .to_owned();
         let made = self.jobs.entry((owner.clone(), stage.clone())).or_default();
-        // One that was made and not recorded before a crash is taken away and made again under its name.
+        // A Job that was created but not recorded before a crash is deleted and created again under the same name.
         made.retain(|(name, uid)| *name != event.name || self.recorded.contains(uid));
         made.push((event.name.clone(), uid(&event.object)));
         let count = made.len();
@@ -352,7 +351,7 @@ impl Judge {
     }
 
     fn deployment(&mut self, event: &Event) {
-        // What another client puts there is restored, which takes no approval.
+        // Restoring a change by another client requires no approval.
         if event.resource != "deployments" || !is_operator(event) {
             return;
         }
@@ -392,7 +391,7 @@ impl Judge {
         }
     }
 
-    /// A write that takes an approval, of the digest that is carried out where that is known.
+    /// A write that requires an approval, for the digest that is carried out if it is known.
     fn risky(&mut self, action: Option<&str>, digest: Option<&str>, what: &str) {
         let family = |uid: &str| {
             let parent = self.actions.get(uid).and_then(|action| action.parent.clone());
@@ -417,7 +416,7 @@ impl Judge {
                 break;
             }
             if let Some(parent) = found.parent.clone() {
-                // The parent's approval covers it, whose plan is another one.
+                // The approval of the parent covers it, with a different plan.
                 at = Some(parent);
                 digest = None;
                 continue;

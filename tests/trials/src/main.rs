@@ -1,4 +1,4 @@
-//! Runs the trials, prints what came of them, and fails where anything was violated.
+//! Runs the trials, prints the results, and fails if there is a violation.
 
 use std::process::ExitCode;
 
@@ -10,35 +10,35 @@ use modelward_trials::{
     world::World,
 };
 
-/// Cuts the operator off at every write and looks whether anything differs in the end.
+/// Cuts the operator's connection at every write and checks whether the end state differs.
 #[derive(Parser)]
 struct Args {
-    /// So many trials, spread evenly over all.
+    /// Number of trials, spread evenly over all.
     #[arg(long)]
     sample: Option<usize>,
-    /// One story alone: approved, rejected or expired.
+    /// Only this story: approved, rejected or expired.
     #[arg(long)]
     story: Option<String>,
-    /// The cuts of one write alone.
+    /// Only the cuts of this write.
     #[arg(long)]
     only: Option<usize>,
-    /// Writes like this one alone: "POST modelversions".
+    /// Only writes like this one: "POST modelversions".
     #[arg(long)]
     site: Option<String>,
-    /// Trials at a time.
+    /// Number of concurrent trials.
     #[arg(long, default_value_t = 4)]
     jobs: usize,
-    /// Ends well at the first violation, and badly where there is none.
+    /// Succeeds at the first violation, and fails if there is none.
     #[arg(long)]
     expect_violations: bool,
-    /// Directory for end states that are not as they should be.
+    /// Directory for wrong end states.
     #[arg(long)]
     states: Option<std::path::PathBuf>,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // RUST_LOG=warn lets the operators speak.
+    // RUST_LOG=warn shows the operators' logs.
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)

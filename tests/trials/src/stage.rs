@@ -1,4 +1,4 @@
-//! The story's objects: a heart model, its data, and a trainer that needs no time.
+//! The story's objects: a heart model, its data, and a trainer that finishes immediately.
 
 use std::{
     path::PathBuf,
@@ -18,11 +18,11 @@ use modelward_wire::{
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// Length of the story's windows, in seconds: one day, so that hardly a run meets the end of one.
+/// Length of the story's windows, in seconds: one day, so that a run rarely crosses the end of one.
 pub const WINDOW: i64 = 86_400;
-/// How long after its end a window is judged, in seconds.
+/// Delay between the end of a window and its verdict, in seconds.
 pub const LATENESS: i64 = 30;
-/// How long a new version is watched, in seconds: until the window in which it took over is judged.
+/// How long a new version is monitored, in seconds: until the verdict on the window in which it took over.
 pub const VERIFICATION: i64 = 100_000;
 /// How long a plan waits for a decision, in seconds.
 pub const PLAN: i64 = 4 * 3600;
@@ -52,32 +52,32 @@ pub fn datasets() -> Value {
     json!({"metadata": {"name": "heart-disease"}, "data": {"cleveland.csv": "rows", "hungarian.csv": "more rows"}})
 }
 
-/// Where the ledger keeps a namespace's artifacts.
+/// The directory of a namespace's artifacts in the ledger's store.
 #[derive(Clone)]
 pub struct Store(pub PathBuf);
 
-/// What the two trainings of the story publish.
+/// The artifacts of the story's trainings.
 #[derive(Clone)]
 pub struct Heart {
     /// Cleveland's snapshot and bundle.
     pub first: Training,
-    /// That of Cleveland and Hungary together.
+    /// The snapshot and bundle of Cleveland and Hungary together.
     pub second: Training,
-    /// One more, for a third version.
+    /// Those of a third version.
     pub third: Training,
-    /// And once more, for a version that people make.
+    /// Those of a version that a user creates.
     pub fourth: Training,
     store: Store,
-    /// Bundles that were published: a bundle states the spec that it was asked for, so its digest is not known before.
+    /// Published bundles. A bundle states the spec that was requested, so its digest is not known in advance.
     bundles: Arc<Mutex<Vec<(String, &'static str)>>>,
 }
 
-/// One training's outcome.
+/// The result of one training.
 #[derive(Clone)]
 pub struct Training {
     /// Digest of the snapshot.
     pub snapshot: Digest,
-    /// What traffic is compared with, and what traffic like it would count.
+    /// The reference, and the counts of traffic like it.
     pub reference: Reference,
     sources: Vec<SourceRecord>,
 }
@@ -85,7 +85,7 @@ pub struct Training {
 // === impl Store ===
 
 impl Store {
-    /// Puts an artifact of these files there, as the trainer would through the ledger.
+    /// Stores an artifact with these files, as the trainer would through the ledger.
     fn publish(&self, kind: ManifestKind, files: &[(&str, &[u8])]) -> Result<Digest> {
         let mut entries = Vec::new();
         for (path, content) in files {
@@ -142,7 +142,7 @@ impl Heart {
         })
     }
 
-    /// A trainer without a fault: what it makes follows from the name of the version.
+    /// A correct trainer. The name of the version determines its artifacts.
     pub fn trains(&self, job: &Job) -> JobEnd {
         let (training, name) = match job.labels().get(labels::VERSION).map(String::as_str) {
             Some("heart-1") => (&self.first, "bundle of cleveland"),
@@ -170,13 +170,13 @@ impl Heart {
         }
     }
 
-    /// A bundle that no Job of the story made, as a person brings one along.
+    /// A bundle that no Job of the story created, such as a user's.
     pub fn brought(&self) -> Result<Digest> {
         let result = self.third.result(true)?;
         self.third.publish_bundle(&self.store, None, &result)
     }
 
-    /// What these digests are, for people.
+    /// Readable names of the digests.
     pub fn names(&self) -> Vec<(String, &'static str)> {
         let mut names = vec![
             (self.first.snapshot.to_string(), "snapshot of cleveland"),
@@ -221,7 +221,7 @@ impl Training {
         })
     }
 
-    /// The bundle that states what its Job was asked for and what came of it.
+    /// The bundle that states the request of its Job and the results.
     fn publish_bundle(&self, store: &Store, job: Option<&Job>, result: &JobResult) -> Result<Digest> {
         let pod = job.and_then(|job| job.spec.as_ref()?.template.spec.as_ref());
         let arguments = pod
@@ -288,7 +288,7 @@ impl Training {
     }
 }
 
-/// Rows of a clinic whose patients are younger by so many years: age, oldpeak, score.
+/// Rows of a clinic with patients who are this many years younger: age, oldpeak, score.
 fn rows(count: u16, younger: f32) -> Vec<(f32, f32, f64)> {
     (0..count)
         .map(|row| {

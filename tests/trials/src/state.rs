@@ -1,4 +1,4 @@
-//! What a namespace holds in the end, without what differs from run to run.
+//! The end state of a namespace, without the parts that differ between runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::cluster::TestCluster;
 
-/// What two runs may differ in.
+/// Parts that may differ between two runs.
 pub const MASKED: [&str; 11] = [
     "metadata: uid, resourceVersion, generation, creationTimestamp, managedFields",
     "moments of time, also in names and sentences",
@@ -43,14 +43,14 @@ const SEQUENCE: &str = "planSequence";
 /// The shape of a uid.
 const UID: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 
-/// Everything in a namespace by kind and masked name.
+/// All objects in a namespace by kind and masked name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndState(BTreeMap<String, Vec<Value>>);
 
 // === impl EndState ===
 
 impl EndState {
-    /// Reads it.
+    /// Reads the end state.
     pub async fn read(cluster: &TestCluster) -> Result<Self> {
         let kinds = [
             ApiResource::erase::<ModelVersion>(&()),
@@ -74,7 +74,7 @@ impl EndState {
                 found.push((kind.kind.clone(), object));
             }
         }
-        // A crash between making a Secret of keys and recording it leaves one that nothing uses; it goes with its Model.
+        // A crash between the creation of a key Secret and its record leaves an unused Secret, which is deleted with its Model.
         let recorded: BTreeSet<String> = found
             .iter()
             .filter(|(kind, _)| kind == "Model")
@@ -102,7 +102,7 @@ impl EndState {
         Ok(Self(state))
     }
 
-    /// Where another state is not this one, in words.
+    /// The differences between this state and another, as text.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let names: BTreeSet<_> = self.0.keys().chain(other.0.keys()).collect();
         let mut found = Vec::new();
@@ -123,7 +123,7 @@ impl EndState {
         found
     }
 
-    /// As text, for people.
+    /// The state as readable text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (name, objects) in &self.0 {
@@ -177,7 +177,7 @@ fn drop_what_differs(kind: &str, value: &mut Value) {
     }
 }
 
-/// Where two values differ, each place by its path.
+/// The differences between two values, each with its path.
 pub(crate) fn compare(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
     match (ours, theirs) {
         (Value::Object(left), Value::Object(right)) => {
@@ -240,7 +240,7 @@ impl Mask {
         }
     }
 
-    /// Puts words in place of uids, moments, digests and hashes.
+    /// Replaces uids, times, digests and hashes by words.
     fn text(&self, text: &str) -> String {
         let text = text.replace(&self.namespace, "<namespace>");
         let bytes = text.as_bytes();
@@ -261,7 +261,7 @@ impl Mask {
         masked
     }
 
-    /// What begins here and differs from run to run: its length, and what stands for it.
+    /// The part at the start of the text that differs between runs: its length and its replacement.
     fn token(&self, text: &str) -> Option<(usize, String)> {
         if let Some(number) = text
             .strip_prefix(SEQUENCE)
@@ -306,7 +306,7 @@ impl Mask {
     }
 }
 
-/// Whether the text begins in this shape: `x` is a hexadecimal digit, `9` a decimal one.
+/// Whether the text starts with this pattern: `x` is a hexadecimal digit, `9` a decimal one.
 fn shaped(text: &str, shape: &str) -> Option<usize> {
     let fits = text.len() >= shape.len()
         && text.bytes().zip(shape.bytes()).all(|(byte, shape)| match shape {

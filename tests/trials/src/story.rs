@@ -1,4 +1,4 @@
-//! What happens in a trial: a version serves, its traffic drifts, a retraining is proposed, a person decides.
+//! The story of a trial: a version serves, its traffic drifts, a retraining is proposed, a user decides.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,19 +17,19 @@ use crate::{
     stage::{self, LATENESS, PLAN, WINDOW},
 };
 
-/// How the story goes from the proposal on.
+/// How the story continues after the proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Story {
-    /// Alice approves; the new version takes over, is watched and stays.
+    /// Alice approves; the new version takes over, is monitored and stays.
     Approved,
     /// Alice rejects.
     Rejected,
-    /// No decision is made until the plan has expired; then it is too late.
+    /// No decision is made before the plan expires.
     Expired,
 }
 
 impl Story {
-    /// Each of them.
+    /// All stories.
     pub const ALL: [Self; 3] = [Self::Approved, Self::Rejected, Self::Expired];
 
     /// Its name.
@@ -41,7 +41,7 @@ impl Story {
         }
     }
 
-    /// Plays it to its end. The operator has to be running.
+    /// Runs the story to its end. The operator must be running.
     pub async fn play(self, cluster: &TestCluster) -> Result<()> {
         serves(cluster).await?;
         let action = drifts(cluster).await?;
@@ -69,7 +69,7 @@ pub async fn serves(cluster: &TestCluster) -> Result<()> {
     Ok(())
 }
 
-/// Waits until a version answers and has nothing left to do.
+/// Waits until a version serves and needs no more work.
 pub async fn lives(cluster: &TestCluster, version: &str) -> Result<ModelVersion> {
     cluster
         .wait(version, "Live and Ready", |version: &ModelVersion| {
@@ -80,11 +80,12 @@ pub async fn lives(cluster: &TestCluster, version: &str) -> Result<ModelVersion>
         .await
 }
 
-/// Traffic from Hungary, the verdict on it, and what is proposed: its name, once it has a plan.
+/// Sends traffic from Hungary, and waits for the verdict and the proposed action. Returns the action's name once it has a plan.
 pub async fn drifts(cluster: &TestCluster) -> Result<String> {
     let hungary = cluster.heart.second.reference.counts.clone();
     cluster.counts(&hungary).await?;
-    // Versions of one second are ordered by name: the retrained one has to be the newer, whatever its hash.
+    // Versions that are created in the same second are ordered by name. The retrained version must be the newer one, whatever its
+    // hash.
     let made = cluster
         .all::<ModelVersion>()
         .get("heart-1")
@@ -100,7 +101,7 @@ pub async fn drifts(cluster: &TestCluster) -> Result<String> {
     Ok(name)
 }
 
-/// The present window closes, and its Pods' counts are in the ledger.
+/// Closes the current window and reports its Pods' counts to the ledger.
 pub async fn window_closes(cluster: &TestCluster) -> Result<()> {
     let second = cluster.now().as_second();
     cluster
@@ -108,7 +109,7 @@ pub async fn window_closes(cluster: &TestCluster) -> Result<()> {
         .await
 }
 
-/// Waits for an action of this type, and gives its name.
+/// Waits for an action of this type, and returns its name.
 pub async fn proposal(cluster: &TestCluster, kind: ActionType) -> Result<String> {
     cluster
         .until(&format!("a {} is proposed", kind.as_str()), async || {
@@ -119,7 +120,7 @@ pub async fn proposal(cluster: &TestCluster, kind: ActionType) -> Result<String>
         .await
 }
 
-/// The name of the version that this retraining makes.
+/// The name of the version that this retraining creates.
 pub fn retrained_name(action: &RemediationAction) -> String {
     let uid = action.uid().unwrap_or_default();
     modelward_core::names::retrained_version_name(&action.spec.model, &uid)
@@ -137,7 +138,7 @@ pub async fn planned(cluster: &TestCluster, name: &str) -> Result<RemediationAct
         .await
 }
 
-/// A person decides, with a credential of their own.
+/// Decides as a user, with the user's own credential.
 pub async fn decides(cluster: &TestCluster, user: User, action: &str, annotation: &str) -> Result<()> {
     decides_as(cluster, &cluster.world.person(user)?, action, annotation).await?;
     Ok(())
@@ -157,7 +158,7 @@ pub async fn decides_as(
         .await
 }
 
-/// Waits until what the action put to work is watched.
+/// Waits until the operator monitors the version that the action promoted.
 pub async fn rolled_out(cluster: &TestCluster, action: &str) -> Result<()> {
     cluster
         .wait(action, "rolled out", |action: &RemediationAction| {
@@ -171,7 +172,7 @@ pub async fn rolled_out(cluster: &TestCluster, action: &str) -> Result<()> {
     Ok(())
 }
 
-/// The new version is trained and takes over; its verification passes; everything ends.
+/// Waits until the new version is trained and takes over, its verification passes and all actions end.
 async fn takes_over(cluster: &TestCluster, retrain: &str) -> Result<()> {
     let promotion = proposal(cluster, ActionType::PromoteModel).await?;
     rolled_out(cluster, &promotion).await?;
@@ -194,7 +195,7 @@ async fn takes_over(cluster: &TestCluster, retrain: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until an action has ended so.
+/// Waits until an action has ended with this result.
 pub async fn ends(cluster: &TestCluster, action: &str, status: &str, reason: &str) -> Result<()> {
     let what = format!("Succeeded={status}/{reason}");
     cluster
@@ -208,7 +209,7 @@ pub async fn ends(cluster: &TestCluster, action: &str, status: &str, reason: &st
     Ok(())
 }
 
-/// Whether a condition is so, with this reason if one is given.
+/// Whether a condition has this status, and this reason if one is given.
 pub fn says(conditions: &[Condition], kind: ConditionType, status: &str, reason: Option<&str>) -> bool {
     conditions.iter().any(|found| {
         found.type_ == kind.as_str()

@@ -1,4 +1,4 @@
-//! Trials: which ones there are, how one runs, and what came of all.
+//! Trials: the list of trials, how one runs, and the report.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use crate::{
     world::World,
 };
 
-/// The end state is reached within this long after the end of the story.
+/// Time limit for reaching the end state after the end of the story.
 const SETTLES: Duration = Duration::from_secs(20);
 
 /// What to run.
@@ -28,64 +28,64 @@ const SETTLES: Duration = Duration::from_secs(20);
 pub struct Selection {
     /// The stories.
     pub stories: Vec<Story>,
-    /// So many trials, spread evenly over all; every one where it is not set.
+    /// Number of trials, spread evenly over all; all of them if not set.
     pub sample: Option<usize>,
-    /// This write alone.
+    /// Only this write.
     pub only: Option<usize>,
-    /// Writes like this one alone, as the table names them.
+    /// Only writes like this one, named as in the table.
     pub site: Option<String>,
-    /// Trials at a time.
+    /// Number of concurrent trials.
     pub jobs: usize,
-    /// Whether to stop at the first violation that an end state shows.
+    /// Whether to stop at the first violation.
     pub hasty: bool,
-    /// Where end states that are not as they should be are written.
+    /// Directory for wrong end states.
     pub states: Option<PathBuf>,
 }
 
-/// One trial: a story, and where the operator is cut off.
+/// One trial: a story and a cut.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Trial {
     /// The story.
     pub story: Story,
-    /// The write, and where in its life.
+    /// The write and the point of the cut.
     pub cut: Option<(Place, Cut)>,
 }
 
-/// A write of the run without a fault, and where it is in another run.
+/// A write of the run without a fault, and how to find it in another run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Its number in the run without a fault, from 1.
     pub index: usize,
-    /// What it is.
+    /// Its kind.
     pub site: String,
-    /// Its number among those like it, from 1.
+    /// Its number among similar writes, from 1.
     pub like_it: usize,
 }
 
-/// What came of one trial.
+/// The result of one trial.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Which trial.
+    /// The trial.
     pub trial: Trial,
-    /// Where it ran.
+    /// Its namespace.
     pub namespace: String,
-    /// What was cut, as this run numbered it.
+    /// The cut, with the number of the write in this run.
     pub made: Option<Write>,
-    /// What must not be, in words.
+    /// The violations, as text.
     pub violations: Vec<String>,
-    /// How long it took.
+    /// Its duration.
     pub took: Duration,
 }
 
-/// What came of all.
+/// The results of all trials.
 pub struct Report {
-    /// Writes of each story without a fault.
+    /// The writes of each story without a fault.
     pub writes: BTreeMap<Story, Vec<Write>>,
-    /// Every trial.
+    /// All trials.
     pub outcomes: Vec<Outcome>,
-    /// Writes that took an approval and had one.
+    /// Number of writes that required an approval and had one.
     pub covered: usize,
-    /// How long all took.
+    /// The total duration.
     pub took: Duration,
 }
 
@@ -96,7 +96,7 @@ struct Faultless {
     namespaces: Vec<String>,
 }
 
-/// Runs what is selected.
+/// Runs the selected trials.
 pub async fn run(world: &Arc<World>, selection: &Selection) -> Result<Report> {
     let begun = Instant::now();
     let plays = selection.stories.iter().map(async |story| {
@@ -140,7 +140,7 @@ pub async fn run(world: &Arc<World>, selection: &Selection) -> Result<Report> {
         covered += verdict.covered;
         outcome.violations.extend(verdict.violations);
     }
-    // What is wrong without a fault is wrong too, and a judge that sees no risky write sees nothing.
+    // Violations without a fault also count, and a judge that finds no risky write does not work.
     for (story, run) in &faultless {
         for namespace in &run.namespaces {
             let mut verdict = log.judge(namespace);
@@ -176,7 +176,7 @@ pub async fn run(world: &Arc<World>, selection: &Selection) -> Result<Report> {
 fn trials(faultless: &BTreeMap<Story, Faultless>, selection: &Selection) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (story, run) in faultless {
-        // The stories part at the decision: what comes before is cut in the first one.
+        // The stories differ only after the decision; the writes before it are cut only in the first story.
         let first = match story {
             Story::Approved => 1,
             _ => run
@@ -202,7 +202,7 @@ fn trials(faultless: &BTreeMap<Story, Faultless>, selection: &Selection) -> Vec<
             && selection.site.as_ref().is_none_or(|site| place.site == *site)
     });
     if let Some(sample) = selection.sample.filter(|sample| *sample < trials.len()) {
-        // A step that shares no factor with three meets every cut.
+        // A step that is not a multiple of three covers every kind of cut.
         trials = (0..sample)
             .map(|number| trials[number * trials.len() / sample].clone())
             .collect();
@@ -210,7 +210,7 @@ fn trials(faultless: &BTreeMap<Story, Faultless>, selection: &Selection) -> Vec<
     trials
 }
 
-/// Writes what a cluster holds into a file, for people.
+/// Writes the state of a cluster to a file, for debugging.
 async fn keep(states: Option<&Path>, cluster: &TestCluster, name: &str) -> Result<()> {
     if let Some(directory) = states {
         std::fs::create_dir_all(directory)?;
@@ -223,7 +223,7 @@ async fn keep(states: Option<&Path>, cluster: &TestCluster, name: &str) -> Resul
 // === impl Place ===
 
 impl Place {
-    /// Each of these writes.
+    /// The places of these writes.
     fn all(writes: &[Write]) -> impl Iterator<Item = Self> {
         let mut seen = BTreeMap::<String, usize>::new();
         writes.iter().map(move |write| {
@@ -242,7 +242,7 @@ impl Place {
 // === impl Faultless ===
 
 impl Faultless {
-    /// Plays it twice: what differs between two runs without a fault says nothing about faults.
+    /// Runs the story twice, because differences between two runs without a fault say nothing about faults.
     async fn run(world: &Arc<World>, story: Story, states: Option<&Path>) -> Result<Self> {
         let (first, second) = tokio::try_join!(
             Box::pin(Self::once(world, story, states)),
@@ -273,7 +273,7 @@ impl Faultless {
             keep(states, &cluster, &format!("{}-without-a-fault", story.as_str())).await?;
             return Err(error);
         }
-        // At rest a look changes nothing, nor does a minute that goes by.
+        // At rest, neither a reconcile nor a minute of time changes anything.
         let mut still = 0;
         for _ in 0..40 {
             let before = cluster.faults.writes().len();
@@ -399,12 +399,12 @@ impl fmt::Display for Outcome {
 // === impl Report ===
 
 impl Report {
-    /// How many things were found that must not be.
+    /// The number of violations.
     pub fn violations(&self) -> usize {
         self.outcomes.iter().map(|outcome| outcome.violations.len()).sum()
     }
 
-    /// Trials whose run had fewer writes than the cut asked for.
+    /// Trials with fewer writes than the number of the cut.
     fn unmade(&self) -> usize {
         self.outcomes
             .iter()

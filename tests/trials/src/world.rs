@@ -1,4 +1,4 @@
-//! What all trials share: one API server with the gate, one PostgreSQL, one ledger, people.
+//! What all trials share: one API server with the admission policies, one PostgreSQL, one ledger, users.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -25,20 +25,20 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::stage;
 
-/// Namespace of the release: the operator's account is there.
+/// Namespace of the release, which contains the operator's service account.
 pub const SYSTEM: &str = RELEASE;
-/// The operator's account.
+/// The operator's service account.
 pub const OPERATOR: &str = "modelward-operator";
-/// Tokens outlive every run.
+/// Lifetime of tokens, longer than every run.
 const TOKEN_SECONDS: i64 = 6 * 3600;
-/// Nothing here takes so long unless it never comes, also on a machine where ten times as much runs as it has cores.
+/// Time limit of a wait. Nothing takes this long, even on a machine with ten times as much load as cores.
 pub const PATIENCE: Duration = Duration::from_mins(3);
 
-/// One API server with the gate, one PostgreSQL, one ledger. Each trial has a namespace in it.
+/// One API server with the admission policies, one PostgreSQL, one ledger. Each trial has a namespace.
 pub struct World {
     /// The API server and its audit log.
     pub api: &'static ApiServer,
-    /// May do everything.
+    /// A client with all permissions.
     pub admin: Client,
     /// Address of the ledger.
     pub ledger_url: String,
@@ -46,7 +46,7 @@ pub struct World {
     ledger: RunningLedger,
 }
 
-/// The real ledger with a PostgreSQL of its own; both end with this.
+/// The real ledger with its own PostgreSQL; both end when this is dropped.
 pub struct RunningLedger {
     /// Its address.
     pub url: String,
@@ -60,7 +60,7 @@ pub struct RunningLedger {
 // === impl World ===
 
 impl World {
-    /// Starts everything and waits until the gate is at work.
+    /// Starts everything and waits until the admission policies are in effect.
     pub async fn build() -> Result<Arc<Self>> {
         let api = ApiServer::own().await?;
         let admin = api.client();
@@ -82,12 +82,12 @@ impl World {
         self.ledger.token_file.clone()
     }
 
-    /// Where the ledger keeps the artifacts of a namespace.
+    /// The directory of a namespace's artifacts in the ledger's store.
     pub fn artifacts(&self, namespace: &str) -> PathBuf {
         self.ledger.directory.path().join("artifacts").join(namespace)
     }
 
-    /// The operator's client of one life, under the rights of the chart and with its faults.
+    /// The operator's client for one life, with the permissions of the chart and with its faults.
     pub fn operator(&self, life: &Life) -> Result<Client> {
         let mut config = self.api.config()?;
         config.default_retry = false;
@@ -95,7 +95,7 @@ impl World {
         Ok(ClientBuilder::try_from(config)?.with_layer(life).build())
     }
 
-    /// A client of a user without a right but those that the chart's roles give.
+    /// A client of a user with only the permissions of the chart's roles.
     pub fn person(&self, user: User) -> Result<Client> {
         self.api.client_for(user)
     }
@@ -109,7 +109,7 @@ impl World {
 // === impl RunningLedger ===
 
 impl RunningLedger {
-    /// Starts it for the operator whose account is in [`SYSTEM`], and waits until it has its PostgreSQL.
+    /// Starts the ledger for the operator with its service account in [`SYSTEM`], and waits until it is connected to PostgreSQL.
     pub async fn start(admin: &Client) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let postgres = Postgres::start().await?;
@@ -166,7 +166,8 @@ impl Drop for RunningLedger {
     }
 }
 
-/// Alice and Carol approve, Dave proposes and approves, Bob has every right on the four kinds and none on actions.
+/// Alice and Carol approve, Dave proposes and approves, and Bob has all permissions on the four kinds but none to decide on
+/// actions.
 async fn grant(admin: &Client) -> Result<()> {
     let roles = Api::<k8s_openapi::api::rbac::v1::ClusterRole>::all(admin.clone());
     let kinds = ["modelversions", "models", "driftreports", "remediationactions"];
@@ -202,7 +203,7 @@ async fn grant(admin: &Client) -> Result<()> {
     Ok(())
 }
 
-/// A policy takes effect when the API server has seen it, with its parameters, through a watch of its own.
+/// A policy takes effect when the API server has received it and its parameters through its own watch.
 async fn stamping(admin: &Client) -> Result<()> {
     let dry = PostParams {
         dry_run: true,

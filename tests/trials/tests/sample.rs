@@ -1,4 +1,4 @@
-//! Sixteen trials of all, on each change; `make trials` runs every one.
+//! Runs sixteen of the trials on each change; `make trials` runs all of them.
 
 use modelward_trials::{
     story::Story,
@@ -14,7 +14,7 @@ async fn an_operator_that_is_cut_off_at_any_write_ends_where_it_would_have() {
         sample: Some(16),
         only: None,
         site: None,
-        // A trial mostly waits.
+        // Trials mostly wait.
         jobs: 6,
         hasty: false,
         states: None,

@@ -12,17 +12,17 @@ use modelward_trainer::{
 use modelward_wire::Digest;
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
 
-/// The class is 1 at or above this score, of both.
+/// The decision threshold of both models.
 const THRESHOLD: f64 = 0.5;
 
-/// How often the two answer differently: the share of rows where the champion alone is right, and where the challenger alone is.
+/// How often the two models differ: the share of rows on which only the champion is right, and on which only the challenger is.
 #[derive(Clone, Copy)]
 pub(crate) struct Pair {
     pub(crate) champion: f64,
     pub(crate) challenger: f64,
 }
 
-/// Whether the challenger passes `notWorseThan` by accuracy with the default margin, on so many rows.
+/// Whether the challenger passes `notWorseThan` by accuracy with the default margin, on this number of rows.
 pub(crate) fn passes(pair: Pair, rows: usize, seed: u64) -> bool {
     let mut random = StdRng::seed_from_u64(seed);
     let mut labels = Vec::with_capacity(rows);

@@ -1,4 +1,4 @@
-//! Laws of a table's columns, and how they are sampled.
+//! Distributions of a table's columns, and sampling from them.
 
 use modelward_profile::{
     Bins, Counts, FeatureBins, Observed, Reference, ScoreBins,
@@ -8,23 +8,23 @@ use modelward_profile::{
 use rand::{Rng, RngExt};
 use rand_distr::{Binomial, Distribution, StandardNormal};
 
-/// The law of one column.
+/// The distribution of one column.
 #[derive(Clone, Debug)]
 pub enum Law {
-    /// A normal variable of this mean and standard deviation.
+    /// A normal distribution with this mean and standard deviation.
     Normal { mean: f64, deviation: f64 },
-    /// Whole numbers from 0 on, of these shares.
+    /// Integers from 0 with these shares.
     Numbers(Vec<f64>),
-    /// Words of these shares.
+    /// Words with these shares.
     Words(Vec<f64>),
 }
 
-/// A column: its law, and how often it is missing.
+/// A column: its distribution, and how often it is missing.
 #[derive(Clone, Debug)]
 pub struct Column {
     pub law: Law,
     pub missing: f64,
-    /// Whether its categories are the user's own.
+    /// Whether the user declared its categories.
     pub declared: bool,
 }
 
@@ -146,7 +146,7 @@ impl Column {
     }
 }
 
-/// Shares that go down like 1/rank^power.
+/// Shares that decrease like 1/rank^power.
 pub fn zipf(levels: usize, power: f64) -> Vec<f64> {
     normalized((1..=levels).map(|rank| (rank as f64).powf(-power)).collect())
 }
@@ -170,7 +170,7 @@ fn normalized(mut shares: Vec<f64>) -> Vec<f64> {
     shares
 }
 
-/// A reference of so many rows of these columns, as training makes it.
+/// A reference with this number of rows of these columns, as training creates it.
 pub fn train(columns: &[Column], rows: usize, random: &mut impl Rng) -> Reference {
     let drawn: Vec<Vec<f32>> = columns
         .iter()
@@ -179,7 +179,7 @@ pub fn train(columns: &[Column], rows: usize, random: &mut impl Rng) -> Referenc
     reference_of(columns, &drawn, random)
 }
 
-/// The reference of these values, a column each.
+/// The reference of these values, which are given by column.
 pub fn reference_of(columns: &[Column], drawn: &[Vec<f32>], random: &mut impl Rng) -> Reference {
     let rows = drawn.first().map_or(0, Vec::len);
     let scores: Vec<f64> = (0..rows).map(|_| random.random::<f64>()).collect();
@@ -207,7 +207,7 @@ pub fn reference_of(columns: &[Column], drawn: &[Vec<f32>], random: &mut impl Rn
     Reference::of_rows(bins, &declared, table).expect("rows that fit their bins")
 }
 
-/// Counts of these values, a column each.
+/// Counts of these values, which are given by column.
 pub fn count(bins: &Bins, drawn: &[Vec<f32>], random: &mut impl Rng) -> Counts {
     let words: Vec<Vec<u32>> = bins.features.iter().map(word_index).collect();
     let mut counts = Counts::new(bins);
@@ -248,7 +248,7 @@ fn observe(value: f32, words: &[u32]) -> Observed {
     }
 }
 
-/// Draws windows of a table of independent columns as counts, whatever their size.
+/// Draws windows of a table with independent columns directly as counts, so their size does not matter.
 pub struct Traffic {
     empty: Counts,
     shares: Vec<Vec<f64>>,
@@ -275,7 +275,7 @@ impl Traffic {
         }
     }
 
-    /// A window of so many rows.
+    /// A window with this number of rows.
     pub fn window(&self, rows: u64, random: &mut impl Rng) -> Counts {
         let mut counts = self.empty.clone();
         counts.features.rows = rows;

@@ -1,11 +1,11 @@
-//! The life of a version: a reference, then window after window.
+//! The life of a version: a reference, followed by windows.
 
 use modelward_profile::{Comparison, Counts, Judgement, Reference, Rule, WindowCounts, judge};
 use modelward_wire::DriftVerdict;
 
-/// The windows that the ledger reads for a report.
+/// The number of windows that the ledger reads for a report.
 const KEPT: usize = 24;
-/// The seasons that it reads where traffic repeats.
+/// The number of seasons that it reads if traffic repeats.
 const KEPT_SEASONS: u64 = 4;
 /// The length of a window in seconds.
 pub const HOUR: u64 = 3600;
@@ -34,7 +34,7 @@ impl Life {
         }
     }
 
-    /// Takes in a window without judging it.
+    /// Adds a window without judging it.
     pub fn pass(&mut self, window: Counts) {
         let kept = self
             .rule
@@ -64,12 +64,12 @@ impl Life {
         judge(&self.reference, &windows, &self.rule).expect("counts that fit")
     }
 
-    /// How many windows pass until the first one that drifts, counted from 1; `None` where none of `most` does.
+    /// The number of the first window that drifts, from 1; `None` if none of `most` does.
     pub fn first_alarm(&mut self, most: usize, mut next: impl FnMut() -> Counts) -> Option<usize> {
         (1..=most).find(|_| self.judge(next()).verdict == DriftVerdict::Drift)
     }
 
-    /// The same for a change that is past chance, however small it is.
+    /// The same for a statistically significant change of any size.
     pub fn first_change(&mut self, most: usize, mut next: impl FnMut() -> Counts) -> Option<usize> {
         (1..=most).find(|_| {
             let judgement = self.judge(next());

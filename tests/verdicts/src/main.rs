@@ -1,4 +1,4 @@
-//! `make verdicts`: prints the tables of docs/verdicts.md, one line a row, and last how many rows are over nominal.
+//! `make verdicts`: prints the tables of docs/verdicts.md, one line per row, and finally how many rows are over nominal.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -12,13 +12,14 @@ use modelward_verdicts::{
 /// Simulates lives of versions.
 #[derive(Parser)]
 struct Arguments {
-    /// Versions a row.
+    /// Versions per row.
     #[arg(long, default_value_t = 200)]
     versions: u64,
-    /// Windows of a life, at most.
+    /// Maximum number of windows of a life.
     #[arg(long, default_value_t = 720)]
     windows: usize,
-    /// Of the false alarms, and of the changes of traffic that repeats, of its amount and of refused rows, only the rows whose names contain this.
+    /// Only rows with names that contain this. Applies to false alarms, and to changes of repeating traffic, of the amount of
+    /// traffic and of refused rows.
     #[arg(long)]
     only: Option<String>,
     /// Only the comparison with a champion.
@@ -26,7 +27,7 @@ struct Arguments {
     comparisons: bool,
 }
 
-/// Comparisons for each version: they are quick.
+/// Comparisons per version, because a comparison is fast.
 const RUNS_A_VERSION: u64 = 5;
 
 fn main() -> ExitCode {

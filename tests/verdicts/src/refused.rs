@@ -1,4 +1,4 @@
-//! Rows that are refused: numbers of answered and of refused rows by window, and nothing else.
+//! Refused rows: only the numbers of answered and refused rows per window.
 
 use modelward_profile::{Counts, Reference, Rule};
 use modelward_wire::DriftVerdict;
@@ -13,13 +13,13 @@ use crate::{
 
 /// How often a row is refused, in the reference and in the traffic.
 struct Refusals {
-    /// Rows of the reference and of a window, refused ones included.
+    /// Rows of the reference and of a window, including refused ones.
     rows: (u64, u64),
     before: f64,
     now: f64,
 }
 
-/// False alarms of the rows whose names contain `only`.
+/// False alarms of the rows with names that contain `only`.
 pub fn false_alarms(only: &str, versions: u64, windows: usize, mut print: impl FnMut(Row)) {
     for (rows, rate) in [((303, 147), 0.03), ((3000, 1000), 0.03), ((303, 1000), 0.2)] {
         let (before, now) = rows;

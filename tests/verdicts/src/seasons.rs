@@ -1,4 +1,4 @@
-//! Traffic that repeats every day: the hour says where the first three of 13 normal columns are, and how many rows there are.
+//! Traffic that repeats every day: the hour determines the means of the first three of 13 normal columns, and the number of rows.
 
 use modelward_profile::{ChosenBy, Counts, Phases, Reference, Rule, Season};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -11,27 +11,27 @@ use crate::{
 };
 
 const COLUMNS: usize = 13;
-/// Columns that the hour moves.
+/// Number of columns that the hour shifts.
 const MOVED: usize = 3;
 const HOURS: usize = 24;
 const DAY: u64 = HOURS as u64 * HOUR;
-/// How far the hour moves a column, in standard deviations.
+/// Maximum shift of a column by the hour, in standard deviations.
 const AMPLITUDE: f64 = 0.8;
-/// How far the hour changes the number of rows, as a share of it.
+/// Maximum change of the number of rows by the hour, as a share of the mean.
 const BUSY: f64 = 0.5;
 
-/// What a version knows of its season.
+/// What a version knows about its season.
 #[derive(Clone, Copy, PartialEq)]
 enum Known {
-    /// That it is a day; the reference is the training data.
+    /// The season is a day; the reference is the training data.
     Declared,
-    /// That it is a day; the reference is a day of traffic.
+    /// The season is a day; the reference is a day of traffic.
     Accepted,
     /// Nothing.
     Not,
 }
 
-/// One day after another.
+/// Consecutive days.
 struct Days {
     hours: Vec<Traffic>,
     rows: u64,
@@ -54,12 +54,12 @@ fn phase(hour: usize) -> f64 {
     (hour as f64 / HOURS as f64 * std::f64::consts::TAU).sin()
 }
 
-/// How many rows an hour has, as a share of the mean.
+/// The number of rows in an hour, as a share of the mean.
 fn busyness(hour: usize) -> f64 {
     1.0 + BUSY * phase((hour + 18) % HOURS)
 }
 
-/// The columns at this hour; the first is moved by so many standard deviations more.
+/// The columns at this hour. The first is additionally shifted by this number of standard deviations.
 fn columns(hour: usize, shift: f64) -> Vec<Column> {
     let mean = |column: usize| {
         let by_hour = if column < MOVED {
@@ -72,7 +72,7 @@ fn columns(hour: usize, shift: f64) -> Vec<Column> {
     (0..COLUMNS).map(|column| Column::shifted(mean(column))).collect()
 }
 
-/// Training data of so many rows of all hours.
+/// Training data with this number of rows from all hours.
 fn train(rows: usize, random: &mut StdRng) -> Reference {
     let mut drawn: Vec<Vec<f32>> = vec![Vec::new(); COLUMNS];
     for _ in 0..rows {
@@ -118,7 +118,7 @@ fn accept(reference: Reference, rows: u64, random: &mut StdRng) -> Reference {
     }
 }
 
-/// A version that has been monitored for so many hours, and its traffic.
+/// A version that has been monitored for this number of hours, and its traffic.
 fn version(
     known: Known,
     (trained, rows): (usize, u64),
@@ -142,7 +142,7 @@ fn version(
     (Life::new(reference.clone(), rule, first), reference)
 }
 
-/// False alarms in a week where nothing changes but the hour, of the rows whose names contain `only`.
+/// False alarms in a week in which only the hour changes, of the rows with names that contain `only`.
 pub fn false_alarms(only: &str, versions: u64, windows: usize, mut print: impl FnMut(Row)) {
     let promised = Bound::AtMost(0.05);
     let regimes = [
@@ -192,7 +192,7 @@ pub fn false_alarms(only: &str, versions: u64, windows: usize, mut print: impl F
     }
 }
 
-/// How soon a shift of all hours is reported where traffic repeats, after a quiet month.
+/// How soon a shift of all hours is reported in repeating traffic, after a quiet month.
 pub fn power(only: &str, versions: u64, looks: &[usize], mut print: impl FnMut(Row)) {
     let regimes = [
         ("compared with training", Known::Declared),

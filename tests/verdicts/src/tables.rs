@@ -1,4 +1,5 @@
-//! The tables of docs/verdicts.md: false alarms where nothing changes, how soon a change is found, and whether a worse model passes.
+//! The tables of docs/verdicts.md: false alarms if nothing changes, how soon a change is detected, and whether a worse model
+//! passes.
 
 use std::{fmt, time::Instant};
 
@@ -12,31 +13,31 @@ use crate::{
     life::Life,
 };
 
-/// One row of a table: how often something happened, and how often it may or must.
+/// One row of a table: how often an event happened, and how often it may or must happen.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What was simulated.
+    /// The name of the simulation.
     pub name: String,
-    /// Versions or windows simulated.
+    /// Number of simulated versions or windows.
     pub of: u64,
-    /// How many of them alarmed.
+    /// Number of them with an alarm.
     pub hits: u64,
-    /// What holds of their share.
+    /// The bound on their share.
     pub bound: Bound,
 }
 
-/// What holds of a share.
+/// A bound on a share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
-    /// A promise: the share is at most this.
+    /// A guarantee: the share is at most this.
     AtMost(f64),
-    /// A power that was measured before: the share is at least this.
+    /// A power that was measured earlier: the share is at least this.
     AtLeast(f64),
-    /// Nothing is promised; the share is documented.
+    /// No guarantee; the share is documented.
     Nothing,
 }
 
-/// Versions on whose traffic nothing changes.
+/// A simulation of versions with unchanged traffic.
 struct Regime {
     name: &'static str,
     columns: fn(&mut StdRng) -> Vec<Column>,
@@ -48,16 +49,16 @@ struct Regime {
     bound: Bound,
 }
 
-/// How rows come about.
+/// How rows are generated.
 #[derive(Clone, Copy)]
 enum Kind {
     /// All columns are independent.
     Independent,
-    /// Columns are normal and correlated this much.
+    /// Columns are normal with this correlation.
     Correlated(f64),
-    /// The reference is an accepted window of so many rows, in bins that so many rows of training chose.
+    /// The reference is an accepted window with this number of rows, in bins that were chosen on the training rows.
     Accepted(u64),
-    /// Rows come in groups of so many from one client, correlated this much.
+    /// Rows come in groups of this size from one client, with this correlation.
     Clients(usize, f64),
 }
 
@@ -78,7 +79,7 @@ fn words(shares: Vec<f64>) -> Vec<Column> {
     beside(Law::Words(shares))
 }
 
-/// Mostly zeros, and counts.
+/// Counts that are mostly zero.
 fn zeros(_: &mut StdRng) -> Vec<Column> {
     let shares = vec![0.7, 0.12, 0.08, 0.05, 0.03, 0.02];
     vec![Column::of(Law::Numbers(shares)).missing(0.1); 13]
@@ -182,8 +183,8 @@ fn regimes() -> Vec<Regime> {
     ]
 }
 
-/// False alarms over whole lives, `versions` a row, of the regimes whose names contain `only`; calls `print` with each row as it is
-/// there.
+/// False alarms over whole lives, `versions` per row, of the regimes with names that contain `only`. Calls `print` with each row
+/// when it is complete.
 pub fn false_alarms(only: &str, versions: u64, windows: usize, mut print: impl FnMut(Row)) {
     for regime in regimes().into_iter().filter(|regime| regime.name.contains(only)) {
         let hits = (0..versions)
@@ -203,7 +204,7 @@ pub fn false_alarms(only: &str, versions: u64, windows: usize, mut print: impl F
     }
 }
 
-/// Whether a version on whose traffic nothing changes ever has a change past chance, however small.
+/// Whether a version with unchanged traffic ever has a statistically significant change of any size.
 fn alarms(regime: &Regime, version: u64, windows: usize) -> bool {
     let mut random = StdRng::seed_from_u64(version);
     let columns = (regime.columns)(&mut random);
@@ -236,7 +237,7 @@ fn alarms(regime: &Regime, version: u64, windows: usize) -> bool {
             by_client(columns.len(), rows, per_client, correlation, random)
         }
     };
-    // Training has a row of each client.
+    // The training data has one row per client.
     let trained_on = match regime.traffic {
         Kind::Clients(..) => by_client(columns.len(), rows, 1, correlation, &mut random),
         _ => draw(rows, &mut random),
@@ -251,7 +252,7 @@ fn alarms(regime: &Regime, version: u64, windows: usize) -> bool {
     life.first_change(most, next).is_some()
 }
 
-/// Normal columns of which each two are correlated this much.
+/// Normal columns with this pairwise correlation.
 fn together(columns: usize, rows: usize, correlation: f64, random: &mut StdRng) -> Vec<Vec<f32>> {
     let mut drawn = vec![Vec::with_capacity(rows); columns];
     for _ in 0..rows {
@@ -264,7 +265,7 @@ fn together(columns: usize, rows: usize, correlation: f64, random: &mut StdRng) 
     drawn
 }
 
-/// Normal columns; `each` rows in a row are of one client, and correlated this much.
+/// Normal columns. Every `each` consecutive rows come from one client, with this correlation.
 fn by_client(
     columns: usize,
     rows: usize,
@@ -287,11 +288,11 @@ fn by_client(
         .collect()
 }
 
-/// One of 13 normal columns is shifted after a quiet month: by which window it is reported.
+/// A shift of one of 13 normal columns after a quiet month, and how often it is reported by which window.
 struct Shift {
     deviations: f64,
     rows: (usize, u64),
-    /// What the rule before this one reported by windows 1, 3, 6, 12 and 24, less .05; more where more is asked for.
+    /// The share that the previous rule reported by windows 1, 3, 6, 12 and 24, minus 0.05, or a higher requirement.
     least: [f64; 5],
 }
 
@@ -317,12 +318,12 @@ const SHIFTS: [Shift; 4] = [
         least: [0.0, 0.05, 0.23, 0.45, 0.80],
     },
 ];
-/// By which windows a shift is to be reported.
+/// The windows by which reports of a shift are counted.
 pub const LOOKS: [usize; 5] = [1, 3, 6, 12, 24];
-/// Hours of a quiet month.
+/// Hours in a quiet month.
 const MONTH: u64 = 720;
 
-/// Windows until a shift is reported, `versions` a row.
+/// Windows until a shift is reported, `versions` per row.
 pub fn power(versions: u64, mut print: impl FnMut(Row)) {
     for shift in SHIFTS {
         let found: Vec<Option<usize>> = (0..versions).map(|version| reported(&shift, version)).collect();
@@ -360,8 +361,8 @@ fn reported(shift: &Shift, version: u64) -> Option<usize> {
     life.first_alarm(24, || moved.window(window, &mut random))
 }
 
-/// Differences under the tolerance that last: how many versions report one within a month. Nothing is promised over a life; each
-/// report promises 5%.
+/// Lasting differences under the tolerance: how many versions report one within a month. There is no guarantee over a life, but 5%
+/// for each report.
 pub fn tolerated(versions: u64, windows: usize, mut print: impl FnMut(Row)) {
     for (tv, rows, window) in [(0.07, 3000, 1000), (0.085, 3000, 1000), (0.085, 303, 147)] {
         let (mut reports, mut alarms) = (0, 0);
@@ -393,7 +394,8 @@ pub fn tolerated(versions: u64, windows: usize, mut print: impl FnMut(Row)) {
     }
 }
 
-/// Challengers that pass `notWorseThan` by so many new rows: of `runs` that are ten points worse, then of as many that are as good.
+/// Challengers that pass `notWorseThan` on a number of new rows: of `runs` that are ten points worse, then of as many that are
+/// equally good.
 pub fn comparisons(runs: u64, mut print: impl FnMut(Row)) {
     let worse = Pair {
         champion: 0.15,
@@ -445,7 +447,7 @@ pub fn speed(mut print: impl FnMut(String, f64)) {
 // === impl Row ===
 
 impl Row {
-    /// For each of these windows, how many of the versions had found a change by it; nothing is promised.
+    /// For each of these windows, how many of the versions had detected a change by it, without a guarantee.
     pub(crate) fn by_window(
         name: &str,
         versions: u64,
@@ -465,12 +467,12 @@ impl Row {
         self.hits as f64 / self.of.max(1) as f64
     }
 
-    /// Wilson's interval of the true share at 95%.
+    /// The 95% Wilson interval of the true share.
     pub fn interval(&self) -> (f64, f64) {
         self.interval_of(1.96)
     }
 
-    /// Wilson's interval of so many standard deviations.
+    /// The Wilson interval for this number of standard deviations.
     fn interval_of(&self, z: f64) -> (f64, f64) {
         let (n, p) = (self.of.max(1) as f64, self.share());
         let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
@@ -483,7 +485,7 @@ impl Row {
         self.bound.is_broken_by((self.share(), self.share()))
     }
 
-    /// Whether it is, beyond what chance explains in one of a thousand rows.
+    /// Whether the share is on the wrong side by more than chance explains in one of a thousand rows.
     pub fn is_surely_over(&self) -> bool {
         self.bound.is_broken_by(self.interval_of(3.29))
     }

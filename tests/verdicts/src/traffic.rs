@@ -1,4 +1,4 @@
-//! The amount of traffic: numbers of rows by window, and nothing else.
+//! The amount of traffic: only the numbers of rows per window.
 
 use modelward_profile::{Comparison, Counts, Reference, Rule, Traffic, WindowCounts, judge_with_traffic};
 use modelward_wire::DriftVerdict;
@@ -12,17 +12,17 @@ use crate::{
 };
 
 const HOURS: usize = 24;
-/// Windows that the ledger reads.
+/// Number of windows that the ledger reads.
 const KEPT: usize = 1008;
 
-/// How the mean number of rows of a window comes about.
+/// How the mean number of rows of a window is determined.
 #[derive(Clone, Copy)]
 enum Mean {
-    /// It is always the same.
+    /// It is constant.
     Steady,
     /// It is drawn for each window, with this standard deviation of its logarithm.
     Noisy(f64),
-    /// Nights have a tenth of it.
+    /// At night, it is a tenth.
     Daily,
 }
 
@@ -85,7 +85,7 @@ impl Flow {
     }
 }
 
-/// False alarms of the rows whose names contain `only`.
+/// False alarms of the rows with names that contain `only`.
 pub fn false_alarms(only: &str, versions: u64, windows: usize, mut print: impl FnMut(Row)) {
     let promised = Bound::AtMost(0.05);
     let regimes = [

@@ -1,6 +1,6 @@
-//! A shorter seeded part of `make verdicts`, and two inputs without chance that former rules failed.
+//! A shorter seeded part of `make verdicts`, and two deterministic inputs on which earlier rules failed.
 
-#![expect(clippy::unwrap_used, reason = "what a test needs and cannot have ends it")]
+#![expect(clippy::unwrap_used, reason = "a test ends if it cannot get what it needs")]
 
 use modelward_profile::{
     Bins, ChosenBy, Counts, FeatureBins, Reference, Rule, ScoreBins, WindowCounts, judge,
@@ -26,8 +26,8 @@ fn no_row_is_over_its_bound() {
     assert!(over.is_empty(), "{over:#?}");
 }
 
-/// A reference of one categorical feature with so many rows of each of so many levels, and 24 hours of windows with `each` rows of
-/// each level and `unseen` of none.
+/// Verdicts on a reference with one categorical feature, given as (rows per level, number of levels), and on 24 hourly windows with
+/// `each` rows of each level and `unseen` rows of unknown levels.
 fn verdicts(levels: &[(u64, usize)], each: u64, unseen: u64) -> Vec<DriftVerdict> {
     let many: usize = levels.iter().map(|(_, levels)| levels).sum();
     let names = (0..many).map(|level| level.to_string());
@@ -41,7 +41,8 @@ fn verdicts(levels: &[(u64, usize)], each: u64, unseen: u64) -> Vec<DriftVerdict
     };
     let of_levels = levels.iter().flat_map(|(rows, levels)| vec![*rows; *levels]);
     let before = counts(of_levels.clone().chain([0]).collect());
-    // Every second row chose the categories. Of levels with as many rows, each way to halve these is as frequent.
+    // Every second row chose the categories. Among levels with the same number of rows, each way to halve the rows is equally
+    // frequent.
     let others = levels.iter().flat_map(|(rows, levels)| {
         (0..*levels as u64).map(move |level| u64::from((level % (1 << rows)).count_ones()))
     });

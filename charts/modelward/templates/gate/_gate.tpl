@@ -1,6 +1,6 @@
 {{- /* Parts that several policies share. */ -}}
 
-{{- /* metadata of a cluster-wide object of the gate, whose name the operator knows: (dict "root" . "name" "…") */ -}}
+{{- /* Metadata of a cluster-wide object whose name the operator knows: (dict "root" . "name" "…") */ -}}
 {{- define "modelward.gate.metadata" -}}
 {{- include "modelward.metadata" (dict "root" .root "component" "gate" "cluster" true "name" .name) -}}
 {{- end -}}
@@ -14,7 +14,7 @@
   expression: request.userInfo.username
 {{- end -}}
 
-{{- /* Kubernetes' own: they delete what lost its owner or its namespace, and nothing else. */ -}}
+{{- /* Kubernetes controllers that only delete objects without an owner or a namespace. */ -}}
 {{- define "modelward.gate.collector" -}}
 - name: isCollector
   expression: >-
@@ -48,8 +48,8 @@
   expression: "oldObject != null && has(oldObject.metadata.annotations) ? oldObject.metadata.annotations : {}"
 {{- end -}}
 
-{{- /* A binding with the policy's name: (dict "root" . "name" "…"). "parameters" true: the ConfigMap of operators; "namespaced" true:
-     each object of paramKind in the namespace; "selector": those that it selects. */ -}}
+{{- /* A binding that has the name of its policy: (dict "root" . "name" "…"). Its parameters: with "parameters" true, the ConfigMap of
+     operators; with "namespaced" true, each object of paramKind in the namespace; with "selector", the objects that match it. */ -}}
 {{- define "modelward.gate.binding" -}}
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
@@ -58,7 +58,7 @@ metadata:
 spec:
   policyName: {{ .name }}
   validationActions: [Deny, Audit]
-  # Everywhere. Written out, so that an upgrade restores what was narrowed.
+  # The defaults are written out, so that an upgrade restores them if a user narrowed them.
   matchResources: {namespaceSelector: {}, objectSelector: {}, resourceRules: [], excludeResourceRules: []}
   {{- if .parameters }}
   paramRef:
@@ -72,7 +72,7 @@ spec:
   {{- end }}
 {{- end -}}
 
-{{- /* The operators' user names as a CEL map from namespace to list, and the names that hold where a namespace is not in it. */ -}}
+{{- /* The user names of the operators by namespace, as YAML; `_others` applies to namespaces that are not listed. */ -}}
 {{- define "modelward.gate.operatorsByNamespace" -}}
 {{- $operators := deepCopy .Values.gate.operators }}
 {{- $watched := default "_others" .Values.operator.watchNamespace }}
@@ -88,8 +88,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "modelward.fullname" .
 [{{- range $i, $one := . }}{{ if $i }}, {{ end }}'{{ $one }}'{{ end -}}]
 {{- end -}}
 
-{{- /* CEL: whether the caller is the operator of the request's namespace. Literals: a parameter that is missing is judged before
-     match conditions, so its loss would refuse every Pod and Service of the cluster. */ -}}
+{{- /* CEL: whether the caller is the operator of the request's namespace. The names are
+     literals: a missing parameter fails before match conditions are evaluated, and would block every Pod and Service of the cluster. */ -}}
 {{- define "modelward.gate.callerIsOperator" -}}
 {{- $all := fromYaml (include "modelward.gate.operatorsByNamespace" .) -}}
 {{- $others := include "modelward.gate.celList" (compact (splitList "," (default "" (get $all "_others")))) -}}
@@ -105,7 +105,7 @@ request.userInfo.username in {{ $others }}
 {{- end -}}
 {{- end -}}
 
-{{- /* CEL: whether gate.children.writers lets the caller write this kind. */ -}}
+{{- /* CEL: whether gate.children.writers allows the caller to write this kind. */ -}}
 {{- define "modelward.gate.callerIsWriter" -}}
 {{- $by := dict -}}
 {{- range .Values.gate.children.writers -}}
@@ -118,7 +118,7 @@ request.userInfo.username in {{ $others }}
 {{- if $rules -}}({{ join " || " $rules }}){{- else -}}false{{- end -}}
 {{- end -}}
 
-{{- /* CEL: the namespaces of the operators themselves, whose Pods have a ledger token by right. */ -}}
+{{- /* CEL: the namespaces of the operators, where Pods may have a ledger token. */ -}}
 {{- define "modelward.gate.systemNamespaces" -}}
 {{- $found := list .Release.Namespace -}}
 {{- range $users := values (fromYaml (include "modelward.gate.operatorsByNamespace" .)) -}}
@@ -129,17 +129,17 @@ request.userInfo.username in {{ $others }}
 {{- include "modelward.gate.celList" (uniq $found | sortAlpha) -}}
 {{- end -}}
 
-{{- /* CEL: Kubernetes' own controllers, with credentials of their own or one for all. */ -}}
+{{- /* CEL: whether the caller is a Kubernetes controller, with its own or a shared credential. */ -}}
 {{- define "modelward.gate.callerIsController" -}}
 (request.userInfo.username == 'system:kube-controller-manager' || request.userInfo.username.startsWith('system:serviceaccount:kube-system:'))
 {{- end -}}
 
-{{- /* CEL: whether the request is the operator's trial of this policy, which the policy refuses from every user. Argument: the policy. */ -}}
+{{- /* CEL: whether the request is the operator's probe of this policy, which the policy rejects from every user. Argument: the policy. */ -}}
 {{- define "modelward.gate.isProbe" -}}
 (has(request.options) && request.options != null && has(request.options.fieldManager) && request.options.fieldManager == 'probe-of-{{ . }}')
 {{- end -}}
 
-{{- /* The validation that answers a trial. */ -}}
+{{- /* The validation that rejects a probe. */ -}}
 {{- define "modelward.gate.probe" -}}
 - expression: "!{{ include "modelward.gate.isProbe" . }}"
   message: the field manager probe-of-{{ . }} tests whether this policy is enforced

@@ -1,4 +1,4 @@
-//! What people decide.
+//! Decisions of users.
 
 use anyhow::{Context as _, Result, ensure};
 use modelward_crds::{ConditionType, ModelVersion, RemediationAction, Role};

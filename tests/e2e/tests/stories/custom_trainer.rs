@@ -1,5 +1,5 @@
-//! A version that an image of its own trains. The image is that of the tests' client, whose command `train` looks around in its container and
-//! leaves a model of one tree.
+//! A version with a custom trainer. The image is that of the load client; its command `train` inspects its container and writes a
+//! model with one tree.
 
 use anyhow::{Context as _, Result, ensure};
 use modelward_crds::{ConditionType, CustomFormat, CustomTrainer, HeldOut, ModelVersion, ModelVersionSpec};
@@ -10,7 +10,7 @@ use modelward_e2e::{
     wait::Conditions as _,
 };
 
-/// A version that this image trains, and that ends so.
+/// A version that this image trains, with this result.
 fn by_image(image: &str, end: &str) -> impl FnOnce(&mut ModelVersionSpec) -> Result<()> {
     let trainer = CustomTrainer {
         image: image.to_owned(),
@@ -91,7 +91,7 @@ async fn an_image_that_fails_or_is_not_allowed_says_why() -> Result<()> {
     .await
 }
 
-/// What the version says of its training.
+/// The version's message about its training.
 async fn says(story: &Story, name: &str, words: &str) -> Result<()> {
     let version = story.all::<ModelVersion>().get(name).await?;
     let trained = version.condition(ConditionType::Trained);

@@ -15,7 +15,7 @@ use modelward_e2e::{
     wait::until,
 };
 
-/// For everything to be gone after the last deletion.
+/// Time limit for the removal of everything after the last deletion.
 const GONE: Duration = Duration::from_secs(150);
 /// Objects of Kubernetes and of the story.
 const EXPECTED: [&str; 4] = [
@@ -30,7 +30,7 @@ const EXPECTED: [&str; 4] = [
 async fn deletion_in_any_order_leaves_nothing() -> Result<()> {
     story("deletion", async |story: &Story| {
         let alice = story.person("alice", "modelward-approver").await?;
-        // One of each: retired, Live, rejected, of another model, waiting for an approval, in training.
+        // One version of each type: retired, Live, rejected, of another model, waiting for an approval, in training.
         story.live("heart-1").await?;
         story.version("heart-2", seeded(8)).await?;
         story.promote(&alice, "heart-2").await?;
@@ -68,7 +68,7 @@ async fn deletion_in_any_order_leaves_nothing() -> Result<()> {
         story.awaits_live("heart-1").await?;
         refuses_an_unconfirmed_deletion(story, "heart-1").await?;
         story.delete_version("heart-1").await?;
-        // The record stays, and what serves next is approved like any change.
+        // The record stays, so the next version that serves needs an approval like any change.
         story
             .awaits::<Model>("heart", ConditionType::Available, ("False", "NoVersion"), SOON)
             .await?;
@@ -85,7 +85,7 @@ async fn deletion_in_any_order_leaves_nothing() -> Result<()> {
     .await
 }
 
-/// A version that answers requests is not deleted without a confirmation, and the refusal says how to confirm.
+/// A version that answers requests cannot be deleted without a confirmation, and the error says how to confirm.
 async fn refuses_an_unconfirmed_deletion(story: &Story, name: &str) -> Result<()> {
     let versions = story.all::<ModelVersion>();
     let uid = versions.get(name).await?.uid().unwrap_or_default();
@@ -103,7 +103,7 @@ async fn refuses_an_unconfirmed_deletion(story: &Story, name: &str) -> Result<()
     Ok(())
 }
 
-/// Waits until there is no version, deletes the records of the models, and waits until nothing is left.
+/// Waits until no version exists, deletes the records of the models, and waits until nothing is left.
 pub async fn ends(story: &Story, what: &str) -> Result<()> {
     versions_are_gone(story).await?;
     for model in story.all::<Model>().list(&ListParams::default()).await?.items {
@@ -113,7 +113,7 @@ pub async fn ends(story: &Story, what: &str) -> Result<()> {
             .delete(&name, &DeleteParams::default())
             .await?;
     }
-    // Kinds and objects can go at any moment: what is left is in the error.
+    // Kinds and objects can disappear at any time. The error lists what is left.
     let mut left = Vec::new();
     let gone = until(what, GONE, async || {
         left = leftovers(story).await?;
@@ -134,7 +134,7 @@ async fn versions_are_gone(story: &Story) -> Result<()> {
     gone.with_context(|| format!("there is still: {}", left.join(" ")))
 }
 
-/// Every object of the namespace, Events and [`EXPECTED`] left out.
+/// Every object of the namespace except Events and [`EXPECTED`].
 async fn leftovers(story: &Story) -> Result<Vec<String>> {
     let client = &story.cluster.client;
     let discovery = Discovery::new(client.clone()).run().await?;

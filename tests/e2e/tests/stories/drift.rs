@@ -26,11 +26,11 @@ use serde::de::DeserializeOwned;
 
 /// Seconds of a window of traffic.
 const WINDOW: i32 = 20;
-/// For a window to close, its counts to arrive and its verdict.
+/// Time limit for a window to close, for its counts to arrive and for its verdict.
 const JUDGED: Duration = Duration::from_secs(90);
-/// Longer than a retraining takes to begin.
+/// Longer than a retraining takes to start.
 const WATCHED: Duration = Duration::from_secs(10);
-/// Patients of the Hungarian data, half of them.
+/// Half of the patients of the Hungarian data.
 const PATIENTS: u32 = 147;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +84,7 @@ async fn a_rejection_changes_nothing_says_by_whom_and_why_and_goes_with_its_mode
         while tokio::time::Instant::now() < watched {
             let after = parts(story).await?;
             ensure!(after == before, "there were {before:#?} and there are {after:#?}");
-            // The Job that read the data for the plan may go.
+            // The Job that read the data for the plan may be deleted.
             let new = self::jobs(story).await?;
             ensure!(
                 new.iter().all(|job| jobs.contains(job)),
@@ -137,7 +137,7 @@ async fn jobs(story: &Story) -> Result<Vec<String>> {
     names::<Job>(story, &format!("{}=refused", labels::MODEL)).await
 }
 
-/// What there is of the model but for Jobs: each object with its uid and generation, and the routes.
+/// All objects of the model except Jobs, each with its uid and generation, and the routes.
 async fn parts(story: &Story) -> Result<Vec<String>> {
     let of_model = format!("{}=refused", labels::MODEL);
     let mut parts = names::<ModelVersion>(story, "").await?;

@@ -1,4 +1,4 @@
-//! From a model that was trained elsewhere to a version that serves or does not.
+//! Imports of models that were trained elsewhere: a version that serves, and one that is rejected.
 
 use anyhow::{Context as _, Result, ensure};
 use modelward_crds::{ConditionType, Model, ModelVersion, Role};
@@ -37,7 +37,7 @@ async fn a_model_of_lightgbm_serves_with_its_own_scores_and_one_that_scores_othe
         );
         answers_as_expected(story, &table).await?;
 
-        // The last row of another sample expects what the model does not give.
+        // In the other sample, the expected score of the last row is wrong.
         let (rows, last) = table.trim_end().rsplit_once(',').context("a row")?;
         ensure!(
             last.parse::<f64>().is_ok_and(|score| score != 0.5),
@@ -78,7 +78,7 @@ async fn a_model_of_lightgbm_serves_with_its_own_scores_and_one_that_scores_othe
             .awaits::<ModelVersion>("heart-2", ConditionType::Stalled, stalled, SOON)
             .await?;
 
-        // A later import is proposed, as any version is.
+        // A later import is proposed like any version.
         story.create(&sample::imported("heart-3")?).await?;
         let waits = ("True", "AwaitingPromotion");
         story
@@ -94,7 +94,7 @@ async fn a_model_of_lightgbm_serves_with_its_own_scores_and_one_that_scores_othe
     .await
 }
 
-/// Checks that the model answers each row of the sample with the probability that LightGBM gave it.
+/// Checks that the model returns LightGBM's probability for each row of the sample.
 async fn answers_as_expected(story: &Story, table: &str) -> Result<()> {
     let mut lines = table.lines();
     let names: Vec<&str> = lines.next().context("a header")?.split(',').collect();
@@ -126,7 +126,7 @@ async fn answers_as_expected(story: &Story, table: &str) -> Result<()> {
         answer.predictions.len()
     );
     for (row, (prediction, expected)) in answer.predictions.iter().zip(expected).enumerate() {
-        // LightGBM has its own exponential function.
+        // LightGBM uses a different exponential function.
         ensure!(
             (prediction.probability - expected).abs() < 1e-15,
             "row {row} is answered with {} and LightGBM gave {expected}",

@@ -1,5 +1,4 @@
-//! Stories that run beside each other, but for those of `alone` and `loaded`: each has a namespace of its own and leaves the
-//! release as it is.
+//! Stories run in parallel, except those of `alone` and `loaded`. Each has its own namespace and does not change the release.
 
 mod alone;
 mod approval;

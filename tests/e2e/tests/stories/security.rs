@@ -1,4 +1,4 @@
-//! What a person with the built-in role `edit` can do to what serves, and what Pods may do.
+//! What a user with the built-in role `edit` can do to the objects that serve, and what Pods may do.
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
@@ -8,7 +8,7 @@ use modelward_e2e::{
     story::{Story, story},
 };
 
-/// Each would change what answers.
+/// Commands that would change what serves.
 const ATTEMPTS: [&[&str]; 6] = [
     &[
         "set",
@@ -22,7 +22,7 @@ const ATTEMPTS: [&[&str]; 6] = [
     &["delete", "poddisruptionbudget/heart"],
     &["delete", "model/heart"],
 ];
-/// What an administrator does every day.
+/// Commands that administrators use every day.
 const DAILY: [&[&str]; 2] = [
     &["rollout", "restart", "deployment/heart"],
     &[
@@ -50,7 +50,7 @@ async fn a_person_with_the_role_edit_cannot_change_what_serves_and_daily_work_go
             );
             ensure!(
                 words.contains("modelward.io"),
-                "kubectl {attempt} was refused, and not by an admission policy: {words}"
+                "kubectl {attempt} was rejected, but not by an admission policy: {words}"
             );
         }
         for daily in DAILY {
@@ -71,7 +71,7 @@ async fn a_person_with_the_role_edit_cannot_change_what_serves_and_daily_work_go
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster with the release"]
 async fn every_pod_keeps_the_restricted_pod_security_standard() -> Result<()> {
-    // Each story checks the Pods of its own namespace at its end; these are those of the release.
+    // Each story checks the Pods of its own namespace at its end. This checks the Pods of the release.
     story("restricted", async |story: &Story| {
         story.live("heart-1").await?;
         for (namespace, fewest) in [(&story.namespace, 2), (&story.cluster.system, 3)] {

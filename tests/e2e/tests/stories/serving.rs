@@ -1,4 +1,4 @@
-//! Predictions: equal to the scores of the trainer, and never by a damaged bundle.
+//! Predictions are equal to the scores of the trainer, and never from a damaged bundle.
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -54,8 +54,8 @@ async fn a_bundle_with_a_flipped_bit_is_never_served_and_a_good_version_is_taken
     .await
 }
 
-/// A version whose bundle gets a flipped bit while the model is paused; its promotion is approved all the same. Gives the file
-/// and the message with which the action ends.
+/// Flips a bit in the bundle of a version while the model is paused, and approves its promotion. Returns the file and the message
+/// with which the action ends.
 pub async fn promote_a_flipped_bundle(
     story: &Story,
     person: &Person,

@@ -1,4 +1,4 @@
-//! From data to a version that serves or does not.
+//! From data to a version that serves, or to one that is rejected.
 
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServicePort, ServiceSpec};
@@ -217,7 +217,7 @@ async fn an_ensemble_serves_and_answers_as_its_bundle_is_scored() -> Result<()> 
     .await
 }
 
-/// One age is a word, every ca is missing, and no row is of class 1.
+/// One age is a word, every ca is missing, and no row has class 1.
 fn wrong_csv() -> Result<String> {
     let mut lines = Vec::new();
     for (row, line) in sample::csv("cleveland.csv")?.lines().enumerate() {
@@ -264,7 +264,7 @@ fn stroke(spec: &mut ModelVersionSpec) -> Result<()> {
     Ok(())
 }
 
-/// The violations in the status of a version, one on each line.
+/// The violations in the status of a version, one per line.
 async fn violations(story: &Story, version: &str) -> Result<String> {
     let status = story.all::<ModelVersion>().get(version).await?.status;
     let violations = status.map(|status| status.violations).unwrap_or_default();
@@ -323,8 +323,8 @@ fn written(service: &Service) -> (Option<String>, Option<String>) {
     (service.uid(), service.resource_version())
 }
 
-/// Where both have the same second of creation, the names decide which is newer. The first to pass its gates has nothing to
-/// replace and serves; the other one waits for an approval where it is the newer one, and never serves by itself.
+/// If both were created in the same second, their names decide which is newer. The first to pass its gates has nothing to replace
+/// and serves. The other one never serves by itself; if it is newer, it waits for an approval.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a cluster with the release"]
 async fn two_versions_applied_at_once_have_one_order() -> Result<()> {

@@ -1,11 +1,11 @@
-//! What the operator costs: memory, processor time, reads, writes and watches, with thousands of objects that need nothing.
+//! Resource usage of the operator: memory, processor time, reads, writes and watches, with thousands of objects that need no work.
 //!
 //! ```text
 //! parent:  API server, PostgreSQL, ledger, fake controllers ─ seeds ─ changes ─ reads /calls, /metrics and /proc/<pid>
 //! child:   the controllers under the rights of the chart ─ every request is noted
 //! ```
 //!
-//! Each part of the run ends when the operator has asked for nothing for five seconds. What is measured is the child alone.
+//! Each phase of the run ends when the operator has made no request for five seconds. Only the child is measured.
 
 mod operator;
 mod report;
@@ -49,11 +49,11 @@ use crate::{
     seed::{Progress, Seeded, VERSIONS, foreign, namespace, seed},
 };
 
-// As in the operator's own program.
+// As in the operator program.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Parts of the run in which nothing is left to do.
+/// Phases of the run without work to do.
 const IDLE: [&str; 7] = [
     RESTART,
     REST,
@@ -73,19 +73,19 @@ const ACTIONS_TOUCHED: &str = "a label on RemediationActions";
 const WIDE: &str = "a status write of the wide Model";
 const FOREIGN: &str = "changes of a ConfigMap of another";
 
-/// Measures what the operator costs with thousands of objects that need nothing.
+/// Measures the resource usage of the operator with thousands of objects that need no work.
 #[derive(Parser)]
 struct Args {
-    /// ModelVersions: four of each Model. The other sizes follow from it where they are not set.
+    /// ModelVersions: four per Model. Determines the other sizes unless they are set.
     #[arg(long, env = "BENCH_VERSIONS", default_value_t = 1000)]
     versions: usize,
-    /// RemediationActions that have ended [default: 4.8 for each version].
+    /// RemediationActions that have ended [default: 4.8 per version].
     #[arg(long, env = "BENCH_ACTIONS")]
     actions: Option<usize>,
-    /// DriftReports that were judged [default: 6 for each version].
+    /// DriftReports with a verdict [default: 6 per version].
     #[arg(long, env = "BENCH_REPORTS")]
     reports: Option<usize>,
-    /// ConfigMaps of others [default: 2 for each version].
+    /// ConfigMaps of other owners [default: 2 per version].
     #[arg(long, env = "BENCH_MAPS")]
     maps: Option<usize>,
     /// Versions of one more Model [default: a tenth of the versions].
@@ -94,22 +94,22 @@ struct Args {
     /// Namespaces.
     #[arg(long, env = "BENCH_NAMESPACES", default_value_t = 10)]
     namespaces: usize,
-    /// Objects of each kind that get a label, at most.
+    /// Maximum number of objects of each kind that get a label.
     #[arg(long, env = "BENCH_TOUCHED", default_value_t = 250)]
     touched: usize,
-    /// Changes of a ConfigMap of another.
+    /// Changes of a ConfigMap of another owner.
     #[arg(long, env = "BENCH_CHANGES", default_value_t = 1000)]
     changes: usize,
-    /// Seconds for which the operator is watched at rest.
+    /// Seconds for which the idle operator is observed.
     #[arg(long, env = "BENCH_REST", default_value_t = 60)]
     rest: u64,
-    /// Seconds after which a part of the run that has not settled is given up.
+    /// Timeout in seconds of a phase that does not settle.
     #[arg(long, env = "BENCH_PATIENCE", default_value_t = 900)]
     patience: u64,
     /// File for the report, as JSON.
     #[arg(long)]
     output: PathBuf,
-    /// The report of an earlier run, to print before and after.
+    /// The report of an earlier run, to print a comparison.
     #[arg(long)]
     base: Option<PathBuf>,
 }
@@ -154,7 +154,7 @@ impl Args {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // RUST_LOG=warn lets the operator speak.
+    // RUST_LOG=warn shows the operator's log.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -184,7 +184,7 @@ async fn measure(args: Args) -> Result<()> {
     let site = Site::build(&report.sizes).await?;
     eprintln!("seeded in {} s", begun.elapsed().as_secs());
     let ended = Box::pin(site.run(&mut report, Duration::from_secs(args.patience))).await;
-    // Where a part of the run failed, those before it are worth reading.
+    // If a phase failed, the earlier ones are still useful.
     report.write(&args.output)?;
     println!("{}", report.table(base.as_ref()));
     println!("{}", args.output.display());
@@ -192,13 +192,13 @@ async fn measure(args: Args) -> Result<()> {
     report.needless_writes(&IDLE)
 }
 
-/// Everything but the operator.
+/// Everything except the operator.
 struct Site {
     kube: Client,
     seeded: Seeded,
     orders: Orders,
     fakes: Vec<FakeControllers>,
-    /// In order of their ends: the ledger asks the API server.
+    /// Dropped in this order, because the ledger calls the API server.
     _front: Front,
     _ledger: RunningLedger,
     _api: ApiServer,
@@ -264,7 +264,7 @@ impl Site {
         }
         report.phases.push(measuring.end(None).await?);
         operator.kill()?;
-        // Every Pod is there: from here on the fake controllers rest.
+        // All Pods exist, so the fake controllers stop here.
         self.fakes.clear();
 
         say(RESTART);
@@ -312,7 +312,7 @@ impl Site {
         operator.kill()
     }
 
-    /// The Models that are not Ready, and why: what the operator waits for while it asks for nothing.
+    /// The Models that are not Ready, with the reasons: what an idle operator waits for.
     async fn waiting(&self) -> Result<Vec<String>> {
         let models = Api::<Model>::all(self.kube.clone())
             .list(&ListParams::default())
@@ -325,7 +325,7 @@ impl Site {
             let why = match ready {
                 Some(ready) if ready.status == "True" => return None,
                 Some(ready) => format!("{}: {}", ready.reason, ready.message),
-                None => "nothing was said of it yet".to_owned(),
+                None => "it has no condition yet".to_owned(),
             };
             let namespace = model.namespace().unwrap_or_default();
             Some(format!("{namespace}/{}: {why}", model.name_any()))
@@ -333,7 +333,7 @@ impl Site {
         Ok(waiting.collect())
     }
 
-    /// Gives objects of a kind a label that means nothing, at most so many and evenly spread. Gives how many they were.
+    /// Sets an unrelated label on objects of a kind, with a maximum number, evenly spread. Returns how many were labelled.
     async fn touch<K>(&self, most: usize) -> Result<usize>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
@@ -357,7 +357,7 @@ impl Site {
         Ok(count)
     }
 
-    /// Writes a part of the wide Model's status on which nothing depends.
+    /// Writes a field of the wide Model's status that does not affect anything.
     async fn write_wide(&self) -> Result<()> {
         let wide = self.seeded.models.last().context("the wide Model was seeded")?;
         let api = Api::<Model>::namespaced(self.kube.clone(), &wide.namespace);
@@ -369,7 +369,7 @@ impl Site {
         Ok(())
     }
 
-    /// Changes one ConfigMap of another again and again.
+    /// Changes one ConfigMap of another owner repeatedly.
     async fn change_foreign(&self, changes: usize) -> Result<()> {
         let api = Api::<ConfigMap>::namespaced(self.kube.clone(), &namespace(0));
         let mut progress = Progress::new(FOREIGN, changes);

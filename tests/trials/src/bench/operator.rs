@@ -1,5 +1,4 @@
-//! The operator in a process of its own, so that its memory and its processor time are its alone; and the parent's hold on
-//! it.
+//! The operator in a separate process, so that its memory and its processor time can be measured, and the parent's handle on it.
 
 use std::{
     collections::BTreeMap,
@@ -26,18 +25,18 @@ use crate::report::Phase;
 
 /// The argument that makes this program the operator.
 pub const ARGUMENT: &str = "--operator";
-/// Without a call for so long the operator has settled.
+/// The operator has settled after this time without a request.
 const QUIET: Duration = Duration::from_secs(5);
-/// Between two looks at a process that is at work: what it noted is taken away, so that notes are no part of its memory.
+/// Polling interval while the process works. Each poll removes the recorded requests, so that they do not count as its memory.
 const LOOK: Duration = Duration::from_millis(200);
-/// Between two looks at a process at rest: each of them costs it a little.
+/// Polling interval while the process is idle, because each poll has a small cost.
 const GLANCE: Duration = Duration::from_secs(5);
-/// Names of written objects that are kept.
+/// Maximum number of names of written objects that are kept.
 const NAMES: usize = 5;
-/// Clock ticks in a second, in `/proc`: the same on every Linux.
+/// Clock ticks per second in `/proc`, which are the same on every Linux.
 const TICKS: f64 = 100.0;
 
-/// What the process has to know, on its standard input.
+/// The configuration of the process, which it reads from its standard input.
 #[derive(Serialize, Deserialize)]
 pub struct Orders {
     /// Address of the API server.
@@ -48,28 +47,28 @@ pub struct Orders {
     pub ledger_url: String,
     /// The file with the operator's token for it.
     pub ledger_token_file: PathBuf,
-    /// Where models are asked.
+    /// Base URL for probes of models.
     pub front: String,
 }
 
-/// What the process noted since it was last asked.
+/// What the process recorded since the last poll.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Noted {
     /// By verb and resource.
     reads: BTreeMap<String, u64>,
     /// By verb, resource and status.
     writes: BTreeMap<String, u64>,
-    /// Verb, resource and name of the first objects that were written.
+    /// Verb, resource and name of the first written objects.
     written: Vec<String>,
     /// By verb and resource.
     trials: BTreeMap<String, u64>,
-    /// Bytes of answers.
+    /// Bytes of responses.
     bytes: u64,
     /// Open watches.
     watches: usize,
 }
 
-/// What the process counted since it began.
+/// What the process counted since its start.
 #[derive(Clone, Debug, Default)]
 struct Counted {
     reconciles: BTreeMap<String, u64>,
@@ -79,13 +78,13 @@ struct Counted {
 
 // === the process ===
 
-/// Runs the controllers until the standard input closes, which it does however the parent ends.
+/// Runs the controllers until the standard input closes, which happens however the parent ends.
 pub async fn work() -> Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut first = String::new();
     std::io::stdin().read_line(&mut first)?;
     let orders: Orders = serde_json::from_str(&first)
-        .context("this runs as a part of the benchmark and reads its orders from the standard input")?;
+        .context("this runs as a part of the benchmark and reads its settings from the standard input")?;
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
@@ -106,7 +105,7 @@ pub async fn work() -> Result<()> {
     }
 }
 
-/// What the chart's defaults give the controllers. Nothing that the benchmark seeded is too old or too much to be kept.
+/// The chart's defaults, but with retention limits that keep everything that the benchmark seeded.
 fn context(orders: Orders, calls: &Calls, metrics: Metrics) -> Result<Context> {
     let mut kube = KubeConfig::new(orders.api.parse()?);
     kube.accept_invalid_certs = true;
@@ -184,7 +183,7 @@ async fn answer(mut stream: TcpStream, calls: &Calls, metrics: &Metrics) -> Resu
 // === impl Noted ===
 
 impl Noted {
-    /// Takes what was noted.
+    /// Takes the recorded requests.
     fn of(calls: &Calls) -> Self {
         let mut noted = Self {
             bytes: calls.take_bytes().values().sum(),
@@ -215,7 +214,7 @@ impl Noted {
         }
     }
 
-    /// Whether the operator asked for something. Trials are made every few minutes whatever happens.
+    /// Whether the operator made a request, except probes of the policies, which it makes every few minutes in any case.
     fn is_work(&self) -> bool {
         !self.reads.is_empty() || !self.writes.is_empty()
     }
@@ -252,9 +251,9 @@ impl Counted {
     }
 }
 
-// === the parent's hold ===
+// === the parent's handle ===
 
-/// The operator's process; it ends with this.
+/// The operator's process; it ends when this is dropped.
 pub struct Operator {
     child: Child,
     url: String,
@@ -262,12 +261,12 @@ pub struct Operator {
     began: Instant,
 }
 
-/// One part of the run that is being measured.
+/// One phase of the run that is being measured.
 pub struct Measuring<'a> {
     operator: &'a mut Operator,
     phase: Phase,
     begun: Instant,
-    /// When the last change was made, or the last call seen.
+    /// Time of the last change or the last request.
     last: Instant,
     cpu: f64,
     counted: Counted,
@@ -306,19 +305,19 @@ impl Operator {
         Ok(operator)
     }
 
-    /// Ends the process as SIGKILL does: wherever it is.
+    /// Kills the process with SIGKILL, wherever it is.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Begins to measure. The first part of a process begins with the process.
+    /// Starts a measurement. The first phase of a process starts with the process.
     pub async fn measure(&mut self, name: &str, first: bool) -> Result<Measuring<'_>> {
         let (begun, cpu, counted) = if first {
             (self.began, 0.0, Counted::default())
         } else {
-            // What came before is no part of it.
+            // Earlier requests do not belong to this phase.
             self.noted().await?;
             (Instant::now(), self.cpu()?, self.counted().await?)
         };
@@ -354,7 +353,7 @@ impl Operator {
         }
     }
 
-    /// Seconds of processor time since it began.
+    /// Seconds of processor time since its start.
     fn cpu(&self) -> Result<f64> {
         cpu_seconds(&self.proc("stat")?)
     }
@@ -375,13 +374,13 @@ impl Drop for Operator {
 // === impl Measuring ===
 
 impl Measuring<'_> {
-    /// Notes that everything was changed that is changed in this part.
+    /// Records that all changes of this phase were made.
     pub fn changed(&mut self, objects: usize) {
         self.phase.changed = objects;
         self.last = Instant::now();
     }
 
-    /// Waits until the operator asks for nothing any more.
+    /// Waits until the operator makes no more requests.
     pub async fn settles(&mut self, patience: Duration) -> Result<()> {
         let begun = Instant::now();
         loop {
@@ -401,7 +400,7 @@ impl Measuring<'_> {
         }
     }
 
-    /// Watches for so long.
+    /// Observes the process for this duration.
     pub async fn passes(&mut self, length: Duration) -> Result<()> {
         let end = Instant::now() + length;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
@@ -411,7 +410,7 @@ impl Measuring<'_> {
         Ok(())
     }
 
-    /// Ends the part. It lasted to the last change or call, or as long as it was to last.
+    /// Ends the phase. It lasted until the last change or request, or for its fixed duration.
     pub async fn end(mut self, length: Option<Duration>) -> Result<Phase> {
         let counted = self.operator.counted().await?;
         for (controller, now) in counted.reconciles {
@@ -433,7 +432,7 @@ impl Measuring<'_> {
         Ok(self.phase)
     }
 
-    /// Takes in what was noted since the last look: reconciles under way, and what was asked for, in words.
+    /// Adds what was recorded since the last poll. Returns the running reconciles and the requests as text.
     async fn look(&mut self) -> Result<(u64, String)> {
         let noted = self.operator.noted().await?;
         let active = self.operator.counted().await?.active;
@@ -465,7 +464,7 @@ impl Measuring<'_> {
 
 /// Processor time in user and kernel mode, in seconds: the 14th and the 15th field of `/proc/<pid>/stat`.
 fn cpu_seconds(stat: &str) -> Result<f64> {
-    // The second field is the name in parentheses and may have spaces in it.
+    // The second field is the name in parentheses, which may contain spaces.
     let (_, rest) = stat.rsplit_once(')').context("a stat has a name")?;
     let mut fields = rest.split_whitespace().skip(11);
     let mut ticks = || fields.next().and_then(|field| field.parse::<f64>().ok());

@@ -1,14 +1,14 @@
-//! What was measured: as JSON, as a table, and beside what was measured before.
+//! The report of a run: as JSON, as a table, and compared with an earlier run.
 
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-/// How the JSON is written.
+/// The format of the JSON.
 const FORMAT: u32 = 1;
 
-/// What there is in the cluster, and how much is done to it.
+/// The numbers of objects and changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
     /// Namespaces.
@@ -21,42 +21,42 @@ pub struct Sizes {
     pub wide: usize,
     /// Actions that have ended.
     pub actions: usize,
-    /// Reports that were judged.
+    /// Reports with a verdict.
     pub reports: usize,
-    /// ConfigMaps of others.
+    /// ConfigMaps of other owners.
     pub maps: usize,
-    /// Seconds for which the operator is watched at rest.
+    /// Seconds for which the idle operator is observed.
     pub rest_seconds: u64,
-    /// Objects of each kind that are touched, at most.
+    /// Maximum number of objects of each kind that are touched.
     pub touched: usize,
-    /// Changes of one ConfigMap of another.
+    /// Changes of one ConfigMap of another owner.
     pub changes: usize,
 }
 
-/// One part of the run, as the operator's process went through it.
+/// One phase of the run, as measured in the operator's process.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
     /// Its name.
     pub name: String,
-    /// Seconds from its beginning to the last change or call, whichever is later; at rest the whole length.
+    /// Seconds from its start to the last change or request, whichever is later. At rest, its whole duration.
     pub seconds: f64,
     /// Seconds of processor time, in user and kernel mode.
     pub cpu_seconds: f64,
     /// Resident memory at its end, in MiB.
     pub rss_mib: f64,
-    /// The part of it that is no file, in MiB: heap and stacks.
+    /// The part of it that is not mapped from files, in MiB: heap and stacks.
     pub anonymous_mib: f64,
-    /// The most resident memory since the process began, in MiB.
+    /// Peak resident memory since the start of the process, in MiB.
     pub peak_mib: f64,
-    /// Open watches, the most that were seen at a time.
+    /// Maximum number of watches that were open at the same time.
     pub watches: usize,
-    /// Bytes of all answers that were read, in MiB.
+    /// Size of all responses that were read, in MiB.
     pub read_mib: f64,
     /// Objects that were changed in it, one change each.
     pub changed: usize,
     /// Reads by verb and resource.
     pub reads: BTreeMap<String, u64>,
-    /// Writes by verb, resource and status, refused ones too.
+    /// Writes by verb, resource and status, including rejected ones.
     pub writes: BTreeMap<String, u64>,
     /// Names of the first objects that were written.
     pub written: Vec<String>,
@@ -71,13 +71,13 @@ pub struct Phase {
 /// The whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// How this is written.
+    /// The format of this report.
     pub format: u32,
-    /// `debug` or `release`: figures of one say nothing about the other.
+    /// `debug` or `release`, whose figures are not comparable.
     pub profile: String,
-    /// What was measured.
+    /// The numbers of objects and changes.
     pub sizes: Sizes,
-    /// How it went, in order.
+    /// The phases, in order.
     pub phases: Vec<Phase>,
 }
 
@@ -149,7 +149,7 @@ impl Phase {
 // === impl Report ===
 
 impl Report {
-    /// A report of a run that has not begun.
+    /// A report of a run that has not started.
     pub fn new(sizes: Sizes) -> Self {
         let profile = if cfg!(debug_assertions) {
             "debug"
@@ -164,7 +164,7 @@ impl Report {
         }
     }
 
-    /// Reads what an earlier run wrote.
+    /// Reads the report of an earlier run.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).with_context(|| {
             format!(
@@ -183,13 +183,13 @@ impl Report {
         Ok(report)
     }
 
-    /// Writes it as JSON.
+    /// Writes the report as JSON.
     pub fn write(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self)? + "\n";
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Refuses to compare runs that differ in more than the code.
+    /// Rejects a comparison of runs that differ in more than the code.
     pub fn comparable(&self, base: &Self) -> Result<()> {
         ensure!(
             self.profile == base.profile,
@@ -213,7 +213,7 @@ impl Report {
         Ok(())
     }
 
-    /// The phases in which the operator had nothing to do and wrote, in words.
+    /// The phases in which the operator wrote although it had no work, as text.
     pub fn needless_writes(&self, idle: &[&str]) -> Result<()> {
         let wrote: Vec<String> = (self.phases.iter())
             .filter(|phase| idle.contains(&phase.name.as_str()) && !phase.writes.is_empty())
@@ -238,7 +238,7 @@ impl Report {
         self.phases.iter().flat_map(Phase::figures).collect()
     }
 
-    /// The figures, one a line; with an earlier run before and after, and the change in per cent.
+    /// The figures, one per line. With an earlier run: before, after and the change in per cent.
     pub fn table(&self, base: Option<&Self>) -> String {
         let sizes = &self.sizes;
         let mut lines = vec![format!(
@@ -259,7 +259,7 @@ impl Report {
             .map(|figure| ((figure.phase, figure.name), figure.value))
             .collect();
         let now = self.figures();
-        // What is counted no more is worth a line as well.
+        // Figures that are no longer counted also get a line.
         let gone = base.iter().flat_map(|base| base.figures()).filter(|old| {
             !(now.iter()).any(|figure| (&figure.phase, &figure.name) == (&old.phase, &old.name))
         });

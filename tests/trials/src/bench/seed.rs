@@ -1,4 +1,4 @@
-//! A cluster in which everything was decided long ago: nothing is left to do but to look at it.
+//! A cluster in which everything was decided long ago, so that the operator has only to check it.
 
 use std::{
     fmt::Debug,
@@ -38,24 +38,24 @@ use modelward_trials::world::PATIENCE;
 
 /// Versions of each model.
 pub const VERSIONS: usize = 4;
-/// Objects that are made at the same time.
+/// Number of objects that are created concurrently.
 const AT_ONCE: usize = 32;
-/// A window of a week: none closes during the run.
+/// A window of a week, so that none closes during the run.
 const WINDOW: i64 = 604_800;
 /// Entries of a record's history.
 const HISTORY: usize = 32;
-/// One action in so many was decided on by a person.
+/// One action in this many was decided on by a user.
 const DECIDED: usize = 96;
-/// A long step says how far it is this often.
+/// Interval between progress messages of a long step.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// What was seeded.
+/// The seeded objects.
 pub struct Seeded {
     /// The models, each with its versions in order; the last one is the wide one.
     pub models: Vec<SeededModel>,
 }
 
-/// A model that was seeded.
+/// A seeded model.
 pub struct SeededModel {
     /// Its namespace.
     pub namespace: String,
@@ -65,7 +65,7 @@ pub struct SeededModel {
     versions: Vec<ModelVersion>,
 }
 
-/// How far a long step is.
+/// The progress of a long step.
 pub struct Progress {
     what: String,
     total: usize,
@@ -76,7 +76,7 @@ pub struct Progress {
 // === impl SeededModel ===
 
 impl SeededModel {
-    /// Metadata of an object that the operator made for the model.
+    /// Metadata of an object that the operator created for the model.
     fn metadata(&self, name: &str) -> Result<Value> {
         let owner = self
             .model
@@ -89,7 +89,7 @@ impl SeededModel {
 // === impl Progress ===
 
 impl Progress {
-    /// A step of so many parts.
+    /// A step with this number of parts.
     pub fn new(what: &str, total: usize) -> Self {
         Self {
             what: what.to_owned(),
@@ -99,7 +99,7 @@ impl Progress {
         }
     }
 
-    /// One more part is done.
+    /// Counts one more part as done.
     pub fn step(&mut self) {
         self.done += 1;
         if self.done == self.total || self.said.elapsed() >= PROGRESS {
@@ -109,7 +109,7 @@ impl Progress {
     }
 }
 
-/// Makes everything.
+/// Creates everything.
 pub async fn seed(kube: &Client, sizes: &Sizes, now: Timestamp) -> Result<Seeded> {
     let cluster = Cluster { kube, now };
     for number in 0..sizes.namespaces {
@@ -148,12 +148,12 @@ pub fn namespace(number: usize) -> String {
     format!("bench-{number}")
 }
 
-/// Name of a ConfigMap of another.
+/// Name of a ConfigMap of another owner.
 pub fn foreign(number: usize) -> String {
     format!("foreign-{number}")
 }
 
-/// Does all of it, many at a time, in order of their results.
+/// Runs all of them, many concurrently, and returns the results in order.
 async fn each<T>(
     what: &str,
     total: usize,
@@ -168,7 +168,7 @@ async fn each<T>(
         .with_context(|| format!("cannot seed the {what}"))
 }
 
-/// The API server, with every right.
+/// The API server, with all permissions.
 struct Cluster<'a> {
     kube: &'a Client,
     now: Timestamp,
@@ -189,7 +189,7 @@ impl Cluster<'_> {
         Ok(())
     }
 
-    /// A model whose newest version serves and whose others served before it.
+    /// A model whose newest version serves and whose other versions served before.
     async fn model(&self, namespace: String, name: String, count: usize) -> Result<SeededModel> {
         let content = json!({"metadata": {"name": name}, "spec": {}});
         let model = self.create::<Model>(namespace.clone(), content).await?;
@@ -361,7 +361,7 @@ impl Cluster<'_> {
         }))
     }
 
-    /// A report on a window of the version that serves, so many windows ago.
+    /// A report on a window of the serving version, this many windows ago.
     async fn report(&self, of: &SeededModel, windows: usize) -> Result<()> {
         let live = of.versions.last().context("a model has a version")?;
         let version = live.name_any();
@@ -412,7 +412,7 @@ impl Cluster<'_> {
         })
     }
 
-    /// So many seconds ago.
+    /// The time this many seconds ago.
     fn before(&self, seconds: i64) -> String {
         let at = Timestamp::from_second(self.now.as_second() - seconds);
         at.unwrap_or(self.now).to_string()
@@ -431,7 +431,7 @@ impl Cluster<'_> {
             .await
     }
 
-    /// Writes a status as the operator does: what it leaves out later goes.
+    /// Writes a status like the operator, so that fields that the operator later omits are removed.
     async fn write_status<K>(&self, of: &K, status: Value) -> Result<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
@@ -449,7 +449,7 @@ impl Cluster<'_> {
 
 /// Metrics that a training reports.
 const METRICS: [&str; 3] = ["F1", "LogLoss", "RocAuc"];
-/// The name under which the API server knows the operator.
+/// The operator's user name in the API server.
 const OPERATOR: &str = "system:serviceaccount:modelward-system:modelward-operator";
 
 fn version(model: &str, name: &str) -> Value {
@@ -476,7 +476,7 @@ fn digest(of: &str) -> Digest {
     Digest::from_bytes(Sha256::digest(of.as_bytes()).into())
 }
 
-/// A uid of an object that is long gone.
+/// The uid of an object that was deleted long ago.
 fn uid(of: &str) -> String {
     let hex = digest(of).hex();
     format!(

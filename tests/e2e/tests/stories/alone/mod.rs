@@ -1,4 +1,4 @@
-//! Stories that take away a part of the release: nothing else may run beside them.
+//! Stories that stop a part of the release: nothing else may run at the same time.
 
 mod outages;
 mod rest;

@@ -1,4 +1,4 @@
-//! The operator, PostgreSQL and the ledger are away for a while.
+//! Outages of the operator, PostgreSQL and the ledger.
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::{
@@ -18,7 +18,7 @@ use modelward_e2e::{
 };
 use modelward_kit::wait::until_so;
 
-/// The exit code of a container that SIGKILL ended.
+/// The exit code of a container that was killed by SIGKILL.
 const KILLED: i32 = 137;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +42,7 @@ async fn a_killed_training_is_repeated_and_a_result_whose_pod_is_gone_is_not_los
                     name: "long".into(),
                     key: "data.csv".into(),
                 });
-                // Long enough to be killed: the most folds that there may be.
+                // Long enough to be killed: the maximum number of folds.
                 training.validation = ValidationSpec {
                     folds: 20,
                     repeats: 100,
@@ -104,7 +104,7 @@ async fn a_killed_training_is_repeated_and_a_result_whose_pod_is_gone_is_not_los
     .await
 }
 
-/// Waits for a Pod of the training whose container runs, other than this one.
+/// Waits for a Pod of the training with a running container, other than this one.
 async fn running_fit(story: &Story, former: Option<&str>) -> Result<Pod> {
     let fit = format!("{}=long-1,{}=fit", labels::VERSION, labels::STAGE);
     until("a Pod trains long-1", SOON * 2, async || {
@@ -142,7 +142,7 @@ async fn without_postgresql_predictions_and_new_pods_go_on_and_the_ledger_says_s
         let away = story.cluster.take_away(postgresql, "postgresql").await?;
         story.cluster.await_ledger("503", "atabase").await?;
         story.answered_by("heart", "heart-1").await?;
-        // A new Pod has no cache: the ledger gives the bundle without PostgreSQL.
+        // A new Pod has no cache, so the ledger must serve the bundle without PostgreSQL.
         let former = ready_pod(story).await?;
         let (name, uid) = (former.name_any(), former.uid());
         story.all::<Pod>().delete(&name, &DeleteParams::default()).await?;

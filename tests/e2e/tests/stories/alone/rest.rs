@@ -1,4 +1,4 @@
-//! An operator that starts anew has nothing to write.
+//! A restarted operator writes nothing.
 
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 
 use crate::serving::promote_a_flipped_bundle;
 
-/// For the consequences of the last change, and for a new leader to list and look at every object.
+/// Time for the effects of the last change, and for a new leader to list and check every object.
 const WATCHED: Duration = Duration::from_secs(15);
 
 /// Uid and resource version of each object, by kind and name.
@@ -36,7 +36,7 @@ type Objects = BTreeMap<String, (Option<String>, Option<String>)>;
 async fn at_rest_nothing_is_written_also_not_by_a_new_leader() -> Result<()> {
     story("rest", async |story: &Story| {
         let alice = story.person("alice", "modelward-approver").await?;
-        // A version in each state that stays: retired, Live, held, rejected, and one that waits for an approval.
+        // A version in each stable state: retired, Live, held, rejected and waiting for an approval.
         story.live("heart-1").await?;
         story.version("heart-2", seeded(8)).await?;
         story.promote(&alice, "heart-2").await?;
@@ -106,7 +106,7 @@ async fn await_rest(story: &Story) -> Result<Objects> {
         Ok((since.elapsed() > WATCHED).then(|| before.clone()))
     })
     .await;
-    rest.with_context(|| format!("the last that was written: {last}"))
+    rest.with_context(|| format!("the last write: {last}"))
 }
 
 /// The operator that leads.
@@ -117,7 +117,7 @@ async fn leader(story: &Story) -> Result<Option<String>> {
     Ok(holder.filter(|holder| !holder.is_empty()))
 }
 
-/// Every object that is the operator's or that it reads.
+/// Every object that the operator writes or reads.
 async fn objects(story: &Story) -> Result<Objects> {
     let mut objects = Objects::new();
     add::<ModelVersion>(story, &mut objects).await?;

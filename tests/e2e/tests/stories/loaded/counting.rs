@@ -1,4 +1,4 @@
-//! Every answer is counted once, and what a destroyed Pod may lose is bounded and reported.
+//! Every answered row is counted once, and the loss of a destroyed Pod is bounded and reported.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -16,9 +16,9 @@ use super::{LATENESS, RATE, WINDOW, two_pods_of};
 
 /// Seconds between two reports of a Pod to the ledger.
 const FLUSH: u64 = 5;
-/// For a verdict on windows that may still be open.
+/// Time limit for a verdict on windows that may still be open.
 const JUDGED: Duration = Duration::from_secs(80);
-/// A request may be sent again while a Pod starts.
+/// Requests may be retried while a Pod starts.
 const RETRIES: u32 = 3;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,7 @@ async fn pods_are_destroyed_and_the_loss_is_at_most_one_interval_of_each_and_rep
             "{lost} are lost, and two Pods answer {most} within {FLUSH} s"
         );
 
-        // A person may ask for the verdict on any interval.
+        // Users may request a verdict on any interval.
         let report = DriftReportSpec {
             version: "lossy-1".into(),
             start_time: Time(begin),
@@ -115,7 +115,7 @@ async fn pods_are_destroyed_and_the_loss_is_at_most_one_interval_of_each_and_rep
     .await
 }
 
-/// Has a version of a model served by two Pods.
+/// Serves a version of a model with two Pods.
 async fn serve(story: &Story, model: &str, version: &str) -> Result<()> {
     story.create(&sample::data()?).await?;
     story
@@ -139,7 +139,7 @@ async fn two_pods(story: &Story, model: &str) -> Result<Vec<Pod>> {
     Ok(pods)
 }
 
-/// The start of the window that a moment is in.
+/// The start of the window that contains a time.
 fn window_start(moment: Timestamp) -> Result<Timestamp> {
     let (second, window) = (moment.as_second(), i64::from(WINDOW));
     Ok(Timestamp::from_second(second / window * window)?)

@@ -1,4 +1,4 @@
-//! The whole loop: other patients, drift, an approval, a retraining, a promotion and no drift any more.
+//! The whole loop: other patients, drift, an approval, a retraining, a promotion and no more drift.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -24,15 +24,15 @@ use serde::de::DeserializeOwned;
 use super::{RATE, WINDOW, two_pods_of};
 use crate::deletion;
 
-/// For a window to close, its counts to arrive and its verdict.
+/// Time limit for a window to close, for its counts to arrive and for its verdict.
 const JUDGED: Duration = Duration::from_secs(90);
-/// For a plan, for a version that is made by an action, and for its verification.
+/// Time limit for a plan, for the creation of a version by an action, and for its verification.
 const STEP: Duration = Duration::from_mins(2);
-/// Patients of the Hungarian data, half of them: the first before the retraining, the others after it.
+/// Half of the patients of the Hungarian data: one half is sent before the retraining, the other half after it.
 const HALF: u32 = 147;
 /// Features in which the Hungarian patients differ.
 const DRIFTED: [&str; 6] = ["age", "restecg", "oldpeak", "slope", "ca", "thal"];
-/// What the approver reads: the rows, the version that serves, and the gate.
+/// Texts that the plan must contain for the approver: the rows, the version that serves, and the gate.
 const PLANNED: [&str; 3] = ["597", "loop-1", "0.75"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +59,7 @@ async fn the_loop_closes_no_request_is_lost_and_the_model_goes_with_its_actions_
     .await
 }
 
-/// Half of the Hungarian patients arrive; gives the action that they lead to.
+/// Sends half of the Hungarian patients, and returns the resulting action.
 async fn drift(story: &Story) -> Result<String> {
     let figures = story.replay("loop", 0..HALF, WINDOW).await?;
     let report = figures.window.report("loop-1");
@@ -87,7 +87,7 @@ async fn drift(story: &Story) -> Result<String> {
     Ok(action)
 }
 
-/// The plan is approved and carried out, while requests are answered; gives the version that was made.
+/// Approves the plan and waits until it is carried out, while requests are answered. Returns the new version.
 async fn retrain(story: &Story, alice: &Person, action: &str) -> Result<String> {
     let waiting = ("False", "AwaitingApproval");
     story
@@ -120,7 +120,7 @@ async fn retrain(story: &Story, alice: &Person, action: &str) -> Result<String> 
     Ok(version)
 }
 
-/// The other half of the patients arrive: their window is compared with the accepted one, and does not drift.
+/// Sends the other half of the patients. Their window is compared with the accepted window and does not drift.
 async fn verify(story: &Story, action: &str, version: &str) -> Result<()> {
     let figures = story.replay("loop", HALF..2 * HALF, WINDOW).await?;
     let report = figures.window.report(version);
@@ -151,11 +151,11 @@ async fn verify(story: &Story, action: &str, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// No request failed, even once, and each is counted once.
+/// Checks that no request failed, not even at its first attempt, and that each is counted once.
 async fn count(story: &Story, figures: &LoadFigures) -> Result<()> {
     ensure!(
         figures.first_try_failed == 0,
-        "the first tries of {} requests failed: {:?}",
+        "the first attempts of {} requests failed: {:?}",
         figures.first_try_failed,
         figures.failures
     );
@@ -167,7 +167,7 @@ async fn count(story: &Story, figures: &LoadFigures) -> Result<()> {
     Ok(())
 }
 
-/// The children go with the last version, and the actions and reports with the record of the model.
+/// Checks that the children are deleted with the last version, and the actions and reports with the record of the model.
 async fn take_away(story: &Story) -> Result<()> {
     ensure!(
         !names::<RemediationAction>(story, "").await?.is_empty()
