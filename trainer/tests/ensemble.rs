@@ -341,7 +341,7 @@ fn a_damaged_ensemble_is_refused_with_the_file_and_what_is_wrong() {
         file["members"].as_array_mut().unwrap().remove(0);
     });
     assert!(
-        sentence.starts_with("bundle.json: members with their weights are "),
+        sentence.starts_with("bundle.json: the members with their weights are "),
         "{sentence}"
     );
     let model = member_file(1, MODEL_FILE).unwrap();

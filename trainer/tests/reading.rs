@@ -381,7 +381,7 @@ fn a_target_of_several_spellings_is_refused_until_its_values_are_listed() {
     };
     assert_eq!((violation.rule.as_str(), violation.count), ("Target", 50));
     for part in [
-        "\"YES\", \"yes\" differ from \"Yes\" in case",
+        "\"YES\", \"yes\" differ from \"Yes\" only in case",
         "\"pending\" (10)",
         "target.negativeValues",
     ] {

@@ -474,7 +474,9 @@ mod tests {
 
     #[test]
     fn a_gap_that_leaves_nothing_to_learn_a_threshold_from_is_refused() {
-        let (data, plan) = in_time(20);
+        // Before the block of rows 40 to 59, the classes of rows up to 21 are known, of which rows 20 and 21 have scores.
+        let (mut data, plan) = in_time(19);
+        data.labels[21] = true;
         assert!(Splits::new(&data, &plan).is_ok(), "nothing is learnt from scores");
         let learns = Plan {
             threshold: ThresholdRule::Maximise(modelward_crds::ThresholdMetric::F1),

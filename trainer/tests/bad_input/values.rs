@@ -196,11 +196,11 @@ fn weighted(weight: impl Fn(usize) -> String) -> String {
 fn weights_may_be_zero_in_most_rows_and_in_no_class() {
     let fields = json!({"weights": {"column": "w"}});
     trained(weighted(|row| (row % 3).to_string()), &fields);
-    trained(weighted(|row| usize::from(row < 4).to_string()), &fields);
+    trained(weighted(|row| usize::from(row % 7 < 3).to_string()), &fields);
     trained(weighted(|_| "1e-45".to_owned()), &fields);
     trained(weighted(|row| ["1e15", "1"][row % 2].to_owned()), &fields);
     let balanced = json!({"weights": {"column": "w", "classes": "Balanced"}});
-    trained(weighted(|row| usize::from(row < 4).to_string()), &balanced);
+    trained(weighted(|row| usize::from(row % 7 < 3).to_string()), &balanced);
     for positive in ["999999999", "0.000000000001"] {
         trained(
             weighted(|_| "1e15".to_owned()),
@@ -218,6 +218,16 @@ fn weights_may_be_zero_in_most_rows_and_in_no_class() {
         format!("every row of class {class} has the weight 0; a class that counts nothing cannot be learnt")
     };
     assert_eq!(messages, [zero(0), zero(1)]);
+    // No model of a fold may learn from rows of one class alone.
+    let ended = fit(weighted(|row| usize::from(row < 4).to_string()), &fields);
+    assert!(
+        ended
+            .result
+            .message
+            .contains("is fitted on has the weight 0 in \"w\"; lower validation.folds"),
+        "{:?}",
+        ended.result
+    );
 }
 
 #[test]

@@ -96,7 +96,7 @@ fn files_without_the_last_digits_of_the_solver_are_pinned() {
         ),
         (
             file::CARD,
-            "da7030715d09944a33612a40434283474723022a4f96544783482ea9dce37b87",
+            "4ec1328f114080bbf81aa1e21696e22cf785ff7edb4e07d3210d8c59684630c1",
         ),
         (
             file::MLMODEL,
@@ -267,7 +267,7 @@ fn the_card_of_a_search_is_the_same_for_any_threads_and_has_every_part() {
         "<figcaption>Receiver operating characteristic</figcaption><svg",
         "<figcaption>Precision and recall</figcaption><svg",
         "<figcaption>Calibration</figcaption><svg",
-        "<figcaption>Answers at the threshold</figcaption><svg",
+        "<figcaption>Predictions at the threshold</figcaption><svg",
         "<title id=\"importance-t\">Importance of the features</title>",
         "<title id=\"metric-0-t\">Accuracy, higher is better</title>",
         "8 of 8 trials were evaluated on the folds of the first repeat",
