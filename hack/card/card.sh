@@ -29,6 +29,6 @@ head = page[: page.index("<body>")]
 open(sys.argv[2], "w", encoding="utf-8").write(f"{head}<body>{page[start:end]}</body></html>")
 PYTHON
 mkdir -p "$(dirname "$PICTURE")"
-"${CHROMIUM:-chromium}" --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-lcd-text --window-size=1000,1940 \
+"${CHROMIUM:-chromium}" --headless --no-sandbox --disable-gpu --hide-scrollbars --disable-lcd-text --window-size=1000,1990 \
   --screenshot="$REPOSITORY/$PICTURE" "file://$WORK/figures.html" >"$LOG" 2>&1
 say "$PICTURE: $(stat -c %s "$PICTURE") bytes"

@@ -343,7 +343,7 @@ async fn a_file_ends_the_schedule_and_what_is_under_way_still_counts() {
     })
     .await
     .unwrap_err();
-    assert!(again.to_string().contains("exists already"), "{again}");
+    assert!(again.to_string().contains("already exists"), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
