@@ -47,8 +47,8 @@ case ${1:-} in
   build) ;;
   stories) exec cargo nextest run --profile cluster --run-ignored only --workspace --locked "${@:2}" ;;
   *)
-    # Tests with an API server wait more than they compute. They and those that must be alone are named in .config/nextest.toml.
-    export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((3 * $(nproc)))}
+    # Most tests wait for an API server more than they compute. Those that must be alone are named in .config/nextest.toml.
+    export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$((2 * $(nproc)))}
     exec "$CARGO_TARGET_DIR/debug/with-servers" cargo nextest run --workspace --locked "$@"
     ;;
 esac
