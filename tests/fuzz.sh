@@ -24,6 +24,8 @@ RUSTC_WORKSPACE_WRAPPER=$HERE/fuzz/instrument.sh \
   cargo_counted fuzz build --locked -p modelward-fuzz --bin fuzz --features libfuzzer
 SEEDS=$(mktemp -d)
 at_exit rm -rf "$SEEDS"
+# Another build in the same directory would replace it by one without libFuzzer.
+cp "$CARGO_TARGET_DIR/debug/fuzz" "$SEEDS/program"
 "$CARGO_TARGET_DIR/debug/seeds" "$SEEDS"
 
 figure() { # NAME LOG: of libFuzzer's final statistics
@@ -33,7 +35,7 @@ figure() { # NAME LOG: of libFuzzer's final statistics
 fuzz() { # TARGET
   local target=$1 log=$LOGS/fuzz-$1.log code=0 begun=$SECONDS
   mkdir -p "$CORPUS/$target"
-  MODELWARD_FUZZ=$target RUST_BACKTRACE=0 "$CARGO_TARGET_DIR/debug/fuzz" "$CORPUS/$target" "$SEEDS/$target" -dict="$SEEDS/$target.dict" \
+  MODELWARD_FUZZ=$target RUST_BACKTRACE=0 "$SEEDS/program" "$CORPUS/$target" "$SEEDS/$target" -dict="$SEEDS/$target.dict" \
     -max_total_time="$SECONDS_EACH" -max_len=65536 -timeout="$TIMEOUT" -rss_limit_mb="$RSS" -print_final_stats=1 -verbosity=1 \
     -artifact_prefix="$CORPUS/found/$target-" >"$log" 2>&1 || code=$?
   printf '%-16s %12s %10s %8s %10s  %s\n' "$target" "$(figure number_of_executed_units "$log")" "$(figure new_units_added "$log")" \
