@@ -23,16 +23,18 @@ pub(super) fn behind_equal_times(order: &[usize], of_row: &[i64], mut start: usi
     start
 }
 
+/// The last time at which a class is known when rows from this time on are tested. Rows of equal time are on one side.
+pub(super) fn known_until(first: i64, gap: i64) -> i64 {
+    first.saturating_sub(gap.max(1))
+}
+
 /// Cuts these rows into one block more than folds, with this gap in microseconds.
 pub(super) fn cut(times: &Times, labels: &[bool], folds: usize, gap: i64) -> Result<Blocks, SplitError> {
     let (of_row, first_times) = cut_blocks(times, folds + 1).ok_or_else(|| SplitError::TooFewTimes {
         column: times.column.clone(),
         blocks: folds + 1,
     })?;
-    // Rows of equal time are on one side.
-    let until = first_times[1..]
-        .iter()
-        .map(|first| first.saturating_sub(gap.max(1)));
+    let until = first_times[1..].iter().map(|first| known_until(*first, gap));
     let blocks = Blocks {
         of_row,
         until: until.collect(),
@@ -112,52 +114,32 @@ fn check_classes(times: &Times, labels: &[bool], blocks: &Blocks) -> Result<(), 
     Ok(())
 }
 
-/// Rows that are tested, and what calibration, threshold and weights for them are learnt from.
+/// The rows that calibration, threshold and ensemble weights for tested rows are learnt from.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Tested<'a> {
-    /// A fold, from 0, of these folds of all rows; earlier ones are learnt from.
-    Fold(usize, &'a [usize]),
-    /// A part, from 0, of these parts of the held-out rows, likewise.
-    Part(usize, &'a [usize]),
-    /// All held-out rows, the first of which has this time; every row in one of these folds is learnt from.
-    HeldOut(i64, &'a [usize]),
+pub(super) struct Earlier<'a> {
+    /// The fold or part of each row.
+    pub(super) of_row: &'a [usize],
+    /// Only rows of lower folds or parts have scores to learn from.
+    pub(super) before: usize,
+    /// The last time at which a class is known.
+    pub(super) until: i64,
 }
 
-/// Both classes have to be known among the rows that calibration, threshold and weights for the tested rows are learnt from.
+/// Both classes have to be known among the earlier rows.
 pub(super) fn check_known(
     times: &Times,
     labels: &[bool],
-    gap: i64,
-    tested: Tested<'_>,
+    earlier: Earlier<'_>,
+    what: &str,
 ) -> Result<(), SplitError> {
-    let first_time = |of_row: &[usize], fold: usize| {
-        let rows = of_row.iter().zip(&times.of_row).filter(|(of, _)| **of == fold);
-        rows.map(|(_, time)| *time).min().unwrap_or(i64::MAX)
-    };
-    let (what, first, of_row, before) = match tested {
-        Tested::Fold(fold, of_row) => (
-            format!("fold {}", fold + 1),
-            first_time(of_row, fold),
-            of_row,
-            fold,
-        ),
-        Tested::Part(part, of_row) => (
-            format!("part {} of the held-out rows", part + 1),
-            first_time(of_row, part),
-            of_row,
-            part,
-        ),
-        // A row that is in no fold has none of these numbers.
-        Tested::HeldOut(first, of_row) => ("the held-out rows".to_owned(), first, of_row, usize::MAX),
-    };
-    let until = first.saturating_sub(gap.max(1));
     for class in [false, true] {
-        let is_known =
-            |row: usize| labels[row] == class && of_row[row] < before && times.of_row[row] <= until;
-        if !(0..of_row.len()).any(is_known) {
+        let is_known = |row: usize| {
+            labels[row] == class && earlier.of_row[row] < earlier.before && times.of_row[row] <= earlier.until
+        };
+        if !(0..labels.len()).any(is_known) {
             return Err(SplitError::NothingKnown {
                 column: times.column.clone(),
-                what,
+                what: what.to_owned(),
                 class: u8::from(class),
             });
         }

@@ -6,7 +6,7 @@ use crate::{
     data::{dataset::Dataset, row_columns::RowColumns},
     fit::{
         grouped, hold_out,
-        in_time::{self, Tested, check_known},
+        in_time::{self, Earlier, check_known},
         plan::{Plan, SplitBy},
         split_error::SplitError,
         stratified,
@@ -123,17 +123,6 @@ impl Splits {
         };
         let columns = data.row_columns.of_rows(&rest);
         let of_rest = Self::of_rows(&columns, &labels, &first, plan)?;
-        if let (Some(times), Some(all), Some(tested), SplitBy::Time { gap }) = (
-            &columns.times,
-            &data.row_columns.times,
-            of_rest.tested.first(),
-            plan.split_by,
-        ) && plan.learns_from_scores()
-        {
-            let first = held_out.iter().map(|row| all.of_row[*row]).min();
-            let held_out = Tested::HeldOut(first.unwrap_or(i64::MAX), tested);
-            check_known(times, &labels, gap, held_out)?;
-        }
         let spread = |of_rest: &Vec<usize>| {
             let mut tested = vec![NEVER; data.len()];
             for (row, fold) in rest.iter().zip(of_rest) {
@@ -153,6 +142,17 @@ impl Splits {
             }),
             held_out,
         };
+        if let (Some(times), Some((_, until))) =
+            (&data.row_columns.times, splits.known_until(&splits.held_out))
+            && plan.learns_from_scores()
+        {
+            let earlier = Earlier {
+                of_row: splits.tested.first().map_or(&[], Vec::as_slice),
+                before: NEVER,
+                until,
+            };
+            check_known(times, &data.labels, earlier, "the held-out rows")?;
+        }
         splits.check_weights(data, plan)?;
         Ok(splits)
     }
@@ -249,8 +249,13 @@ impl Splits {
                 };
                 let tested: Vec<usize> = blocks.of_row.into_iter().map(fold).collect();
                 if plan.learns_from_scores() {
-                    for fold in 1..plan.folds {
-                        check_known(times, labels, gap, Tested::Fold(fold, &tested))?;
+                    for (fold, until) in in_time.until.iter().enumerate().skip(1) {
+                        let earlier = Earlier {
+                            of_row: &tested,
+                            before: fold,
+                            until: *until,
+                        };
+                        check_known(times, labels, earlier, &format!("fold {}", fold + 1))?;
                     }
                 }
                 (vec![tested; plan.repeats], Some(in_time))
@@ -282,7 +287,7 @@ impl Splits {
     pub(super) fn known_until(&self, tested: &[usize]) -> Option<(&[i64], i64)> {
         let in_time = self.in_time.as_ref()?;
         let first = tested.iter().map(|row| in_time.of_row[*row]).min();
-        let until = first.unwrap_or(i64::MAX).saturating_sub(in_time.gap.max(1));
+        let until = in_time::known_until(first.unwrap_or(i64::MAX), in_time.gap);
         Some((&in_time.of_row, until))
     }
 
@@ -309,14 +314,7 @@ impl Splits {
         let columns = data.row_columns.of_rows(rows);
         let part_of = if let SplitBy::Time { .. } = plan.split_by {
             let times = columns.times.as_ref().ok_or(SplitError::NoTimes)?;
-            let part_of = in_time::cut_parts(times, &labels, plan.folds)?;
-            if plan.learns_from_scores() {
-                let gap = self.in_time.as_ref().map_or(0, |in_time| in_time.gap);
-                for part in 1..plan.folds {
-                    check_known(times, &labels, gap, Tested::Part(part, &part_of))?;
-                }
-            }
-            part_of
+            in_time::cut_parts(times, &labels, plan.folds)?
         } else {
             let first = renumber(&data.kept_together(), rows);
             let plan = Plan {
@@ -330,7 +328,22 @@ impl Splits {
             let of_part = rows.iter().zip(&part_of).filter(|(_, of)| **of == part);
             of_part.map(|(row, _)| *row).collect()
         };
-        Ok((0..plan.folds).map(part).collect())
+        let parts: Vec<Vec<usize>> = (0..plan.folds).map(part).collect();
+        if let (Some(times), true) = (&columns.times, plan.learns_from_scores()) {
+            for (part, tested) in parts.iter().enumerate().skip(1) {
+                let Some((_, until)) = self.known_until(tested) else {
+                    break;
+                };
+                let earlier = Earlier {
+                    of_row: &part_of,
+                    before: part,
+                    until,
+                };
+                let what = format!("part {} of the held-out rows", part + 1);
+                check_known(times, &labels, earlier, &what)?;
+            }
+        }
+        Ok(parts)
     }
 
     /// The rows that are tested in a fold, and those that its model is fitted on.

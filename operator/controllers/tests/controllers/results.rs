@@ -24,19 +24,9 @@ async fn a_result_whose_pod_is_gone_is_read_from_the_ledger() -> Result<()> {
         cluster
             .report(&job, &pod, &cluster.store.result(&job, "0.8151"))
             .await?;
-        cluster.fakes.jobs(move |job| {
-            if stage_of(job) == word {
-                JobEnd::SucceedsAndVanishes
-            } else {
-                JobEnd::Runs
-            }
-        });
+        end_jobs(&cluster, word, JobEnd::SucceedsAndVanishes);
     }
-    let live = cluster.wait_live("heart-1").await?;
-    let status = live.status.context("a status")?;
-    assert_eq!(status.score.as_deref(), Some("F1 0.8151"));
-    assert_eq!(status.fit_attempt.map(|attempt| attempt.attempt), Some(1));
-    Ok(())
+    await_one_attempt(&cluster).await
 }
 
 #[tokio::test]
@@ -52,14 +42,24 @@ async fn a_message_that_is_cut_is_completed_from_the_ledger() -> Result<()> {
         short.cut = true;
         short.metrics.clear();
         let text = serde_json::to_string(&short)?;
-        cluster.fakes.jobs(move |job| {
-            if stage_of(job) == word {
-                JobEnd::Succeeds(text.clone())
-            } else {
-                JobEnd::Runs
-            }
-        });
+        end_jobs(&cluster, word, JobEnd::Succeeds(text));
     }
+    await_one_attempt(&cluster).await
+}
+
+/// Jobs of this stage end like this, all others run.
+fn end_jobs(cluster: &TestCluster, word: &'static str, end: JobEnd) {
+    cluster.fakes.jobs(move |job| {
+        if stage_of(job) == word {
+            end.clone()
+        } else {
+            JobEnd::Runs
+        }
+    });
+}
+
+/// heart-1 serves with its score after one fit.
+async fn await_one_attempt(cluster: &TestCluster) -> Result<()> {
     let live = cluster.wait_live("heart-1").await?;
     let status = live.status.context("a status")?;
     assert_eq!(status.score.as_deref(), Some("F1 0.8151"));

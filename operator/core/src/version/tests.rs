@@ -383,6 +383,16 @@ fn a_recorded_snapshot_is_never_made_again_whatever_becomes_of_the_dataset() {
     assert_eq!(condition(&version, ConditionType::DataValid).0, "True");
 }
 
+fn one_class() -> Violation {
+    Violation {
+        column: "num".into(),
+        rule: "OneClass".into(),
+        message: "every row is 0".into(),
+        count: 303,
+        example_row: Some(1),
+    }
+}
+
 #[test]
 fn invalid_data_is_terminal_until_the_content_changes_and_then_counts_from_one() {
     let mut version = version();
@@ -392,13 +402,7 @@ fn invalid_data_is_terminal_until_the_content_changes_and_then_counts_from_one()
         Outcome::DataInvalid,
         "column num has one class only",
     );
-    result.violations = vec![Violation {
-        column: "num".into(),
-        rule: "OneClass".into(),
-        message: "every row is 0".into(),
-        count: 303,
-        example_row: Some(1),
-    }];
+    result.violations = vec![one_class()];
     let invalid = with_job(JobSeen::Finished(Box::new(result)));
     assert_eq!(step(&mut version, &invalid, 10).start, None);
     assert_eq!(
@@ -440,13 +444,7 @@ fn violations_of_data_that_was_corrected_are_gone_while_the_next_job_waits_for_i
     let mut version = version();
     step(&mut version, &world(), 0);
     let mut result = JobResult::new(JobStage::Snapshot, Outcome::DataInvalid, "one class only");
-    result.violations = vec![Violation {
-        column: "num".into(),
-        rule: "OneClass".into(),
-        message: "every row is 0".into(),
-        count: 303,
-        example_row: Some(1),
-    }];
+    result.violations = vec![one_class()];
     result.warnings = result.violations.clone();
     step(&mut version, &with_job(JobSeen::Finished(Box::new(result))), 10);
     let queued = |dataset: &str| World {

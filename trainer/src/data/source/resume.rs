@@ -36,6 +36,28 @@ fn file() -> Vec<u8> {
         .collect()
 }
 
+/// A server that answers like this, given the headers and the number of requests so far.
+async fn start_with(
+    answer: impl Fn(&HeaderMap, usize) -> Response<Body> + Clone + Send + Sync + 'static,
+) -> (String, Asked) {
+    let asked = Asked::default();
+    let seen = Arc::clone(&asked);
+    let handler = move |headers: HeaderMap| {
+        let range = headers
+            .get(header::RANGE)
+            .map_or("", |range| range.to_str().unwrap());
+        seen.lock().unwrap().push(range.to_owned());
+        let count = seen.lock().unwrap().len();
+        let answer = answer(&headers, count);
+        async move { answer }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/x", get(handler));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (format!("http://{address}/x"), asked)
+}
+
 impl Server {
     fn honest() -> Self {
         Self {
@@ -48,22 +70,7 @@ impl Server {
     }
 
     async fn start(self) -> (String, Asked) {
-        let asked = Asked::default();
-        let seen = Arc::clone(&asked);
-        let answer = move |headers: HeaderMap| {
-            let range = headers
-                .get(header::RANGE)
-                .map_or("", |range| range.to_str().unwrap());
-            seen.lock().unwrap().push(range.to_owned());
-            let count = seen.lock().unwrap().len();
-            let answer = self.answer(&headers, count);
-            async move { answer }
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/x", get(answer));
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        (format!("http://{address}/x"), asked)
+        start_with(move |headers, count| self.answer(headers, count)).await
     }
 
     fn answer(&self, headers: &HeaderMap, count: usize) -> Response<Body> {
@@ -199,20 +206,13 @@ async fn a_part_of_the_rest_is_not_taken_for_all_of_it() {
 
 /// A server that breaks the first connection after the last byte, without having stated how many there are, and then states this many.
 async fn break_at_the_end(stated: usize) -> (String, Asked) {
-    let asked = Asked::default();
-    let seen = Arc::clone(&asked);
-    let answer = move |headers: HeaderMap| {
-        let range = headers
-            .get(header::RANGE)
-            .map_or("", |range| range.to_str().unwrap());
-        seen.lock().unwrap().push(range.to_owned());
-        let is_first = seen.lock().unwrap().len() == 1;
+    let answer = move |headers: &HeaderMap, count: usize| {
         let response = Response::builder().header(header::ETAG, "\"1\"");
-        let response = if range.is_empty() {
+        let response = if headers.get(header::RANGE).is_none() {
             let chunk = futures::stream::once(async { Ok(Bytes::from_static(b"a\n1\n")) });
             let end = async move {
                 tokio::task::yield_now().await;
-                if is_first {
+                if count == 1 {
                     Err(io::Error::other("broken"))
                 } else {
                     Ok(Bytes::new())
@@ -226,13 +226,9 @@ async fn break_at_the_end(stated: usize) -> (String, Asked) {
                 .header(header::CONTENT_RANGE, format!("bytes */{stated}"))
                 .body(Body::empty())
         };
-        async move { response.unwrap() }
+        response.unwrap()
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = Router::new().route("/x", get(answer));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (format!("http://{address}/x"), asked)
+    start_with(answer).await
 }
 
 #[tokio::test]

@@ -120,6 +120,25 @@ fn of_several_failures_the_first_fold_is_reported_and_ends_the_trial() {
     assert_eq!(error.to_string(), "the search made no proposal: second");
 }
 
+/// Fits and finishes what the board gives, in one thread. `note` gets trial and fold of each fit.
+fn fit_in_turn(board: &Board<'_, usize, usize>, mut note: impl FnMut((usize, usize))) {
+    while let Some(work) = board.take() {
+        match work {
+            Work::Fit { trial, task } => {
+                note((trial, task));
+                let fitted = Fitted {
+                    worth: 0.5,
+                    fitted: task,
+                };
+                board.fitted(trial, task, Ok(fitted));
+            }
+            Work::Finish {
+                trial, task, fitted, ..
+            } => board.finished(trial, task, Ok(fitted)),
+        }
+    }
+}
+
 /// Trials of three folds whose time is over after so many folds were begun, one fit after the other.
 fn outcomes_until(begun: usize, trials: usize) -> Vec<Outcome<usize>> {
     let asked = AtomicUsize::new(0);
@@ -135,21 +154,9 @@ fn outcomes_until(begun: usize, trials: usize) -> Vec<Outcome<usize>> {
         choose_rounds: &|_: &[&usize]| (None, Vec::new()),
     };
     let board: Board<'_, usize, usize> = Board::new(trials, rules);
-    while let Some(work) = board.take() {
-        match work {
-            Work::Fit { trial, task } => {
-                asked.fetch_add(1, Ordering::Relaxed);
-                let fitted = Fitted {
-                    worth: 0.5,
-                    fitted: task,
-                };
-                board.fitted(trial, task, Ok(fitted));
-            }
-            Work::Finish {
-                trial, task, fitted, ..
-            } => board.finished(trial, task, Ok(fitted)),
-        }
-    }
+    fit_in_turn(&board, |_| {
+        asked.fetch_add(1, Ordering::Relaxed);
+    });
     board.into_outcomes().map(Result::unwrap).collect()
 }
 
@@ -181,21 +188,7 @@ fn order_of_fits(in_turn: bool) -> Vec<(usize, usize)> {
     };
     let board: Board<'_, usize, usize> = Board::new(2, rules);
     let mut order = Vec::new();
-    while let Some(work) = board.take() {
-        match work {
-            Work::Fit { trial, task } => {
-                order.push((trial, task));
-                let fitted = Fitted {
-                    worth: 0.5,
-                    fitted: task,
-                };
-                board.fitted(trial, task, Ok(fitted));
-            }
-            Work::Finish {
-                trial, task, fitted, ..
-            } => board.finished(trial, task, Ok(fitted)),
-        }
-    }
+    fit_in_turn(&board, |fold| order.push(fold));
     order
 }
 

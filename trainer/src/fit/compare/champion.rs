@@ -7,10 +7,10 @@ use std::{
 
 use modelward_crds::Champion;
 use modelward_model::{
-    Bundle, Cell, FeatureKind, FeatureSchema, FilesError, Row, TargetInfo, Value, VerifiedDir, bundle::file,
+    Bundle, Cell, FeatureKind, FeatureSchema, Row, TargetInfo, Value, VerifiedDir, bundle::file,
     math::shortest,
 };
-use modelward_wire::{Digest, ManifestKind};
+use modelward_wire::ManifestKind;
 use serde::Deserialize;
 
 use crate::{data::dataset::Dataset, fit::compare::error::CompareError};
@@ -102,7 +102,14 @@ impl Opened {
                 challenger: target.positive_when.clone(),
             });
         }
-        let thresholds = match read_thresholds(dir, &champion.bundle, &bundle) {
+        let files = match VerifiedDir::open(dir, Some(&champion.bundle), ManifestKind::Bundle) {
+            Ok(files) => files,
+            Err(error) => {
+                let reason = error.to_string();
+                return Err(CompareError::Metrics { version, reason });
+            }
+        };
+        let thresholds = match read_thresholds(&files, &bundle) {
             Ok(thresholds) => thresholds,
             Err(reason) => return Err(CompareError::Metrics { version, reason }),
         };
@@ -110,7 +117,7 @@ impl Opened {
         let known = if bundle.info().imported.is_some() {
             Ok(HashMap::new())
         } else {
-            out_of_fold(dir, &champion.bundle, &thresholds)
+            out_of_fold(&files, &thresholds)
         };
         match known {
             Ok(known) => Ok(Self {
@@ -176,23 +183,14 @@ impl Thresholds {
 }
 
 /// The thresholds of the champion's folds, as far as its bundle has them.
-fn read_thresholds(dir: &Path, digest: &Digest, bundle: &Bundle) -> Result<Thresholds, String> {
-    let text = |error: FilesError| error.to_string();
-    let dir = VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle).map_err(text)?;
-    let bytes = dir.read(file::METRICS).map_err(text)?;
+fn read_thresholds(files: &VerifiedDir, bundle: &Bundle) -> Result<Thresholds, String> {
+    let bytes = files.read(file::METRICS).map_err(|error| error.to_string())?;
     Thresholds::read(&bytes, &bundle.info().family, bundle.threshold()).map_err(|error| error.to_string())
 }
 
 /// What the champion's bundle keeps about each row that it was trained on, by hash.
-fn out_of_fold(
-    dir: &Path,
-    digest: &Digest,
-    thresholds: &Thresholds,
-) -> Result<HashMap<String, Known>, String> {
-    let text = |error: FilesError| error.to_string();
-    let bytes = VerifiedDir::open(dir, Some(digest), ManifestKind::Bundle)
-        .and_then(|dir| dir.read(file::OUT_OF_FOLD))
-        .map_err(text)?;
+fn out_of_fold(files: &VerifiedDir, thresholds: &Thresholds) -> Result<HashMap<String, Known>, String> {
+    let bytes = files.read(file::OUT_OF_FOLD).map_err(|error| error.to_string())?;
     read_known(&bytes, thresholds)
 }
 
