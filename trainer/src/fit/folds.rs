@@ -43,7 +43,7 @@ fn leaders(labels: &[bool], first: &[usize], folds: usize) -> Vec<usize> {
 }
 
 fn assign_once(labels: &[bool], leader: &[usize], folds: usize, seed: u64, repeat: u64) -> Vec<usize> {
-    let mut random = SplitMix64(mix(seed) ^ mix(repeat + 1));
+    let mut random = SplitMix64::of_repeat(seed, repeat);
     let mut members = vec![0_usize; labels.len()];
     for leads in leader {
         members[*leads] += 1;
@@ -84,6 +84,11 @@ pub(crate) fn mix(seed: u64) -> u64 {
 impl SplitMix64 {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// The generator of a repeat of the folds, from 0.
+    pub(crate) fn of_repeat(seed: u64, repeat: u64) -> Self {
+        Self(mix(seed) ^ mix(repeat + 1))
     }
 
     fn next(&mut self) -> u64 {

@@ -7,12 +7,7 @@
 
 use crate::{
     data::row_columns::Groups,
-    fit::{
-        deal::deal_parts,
-        folds::{SplitMix64, mix},
-        plan::Plan,
-        split_error::SplitError,
-    },
+    fit::{deal::deal_parts, folds::SplitMix64, plan::Plan, split_error::SplitError},
 };
 
 /// Groups that go together.
@@ -46,7 +41,7 @@ pub(super) fn assign(
     let repeats = 0..plan.repeats;
     repeats
         .map(|repeat| {
-            let mut random = SplitMix64::new(mix(plan.seed) ^ mix(repeat as u64 + 1));
+            let mut random = SplitMix64::of_repeat(plan.seed, repeat as u64);
             assign_once(&parts, labels.len(), plan.folds, &mut random).map_err(|(fold, class)| {
                 SplitError::OneClass {
                     column: groups.column.clone(),

@@ -5,7 +5,7 @@
 //! fewer different rows than there are folds, or some fold would still lack it, its rows are dealt one by one.
 
 use crate::fit::{
-    folds::{self, SplitMix64, mix},
+    folds::{self, SplitMix64},
     grouped::{self, Part},
 };
 
@@ -54,7 +54,7 @@ fn deal_by_counts(
         let parts = collect_parts(labels, first, one_by_one);
         let dealt: Result<Vec<Vec<usize>>, (usize, u8)> = (0..repeats)
             .map(|repeat| {
-                let mut random = SplitMix64::new(mix(seed) ^ mix(repeat as u64 + 1));
+                let mut random = SplitMix64::of_repeat(seed, repeat as u64);
                 grouped::assign_once(&parts, labels.len(), folds, &mut random)
             })
             .collect();
